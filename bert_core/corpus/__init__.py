@@ -1,0 +1,1 @@
+"""Raw bytes to clean documents, and labelled files to records."""

@@ -1,0 +1,1 @@
+"""Tokens to pretraining pairs and labelled examples; masking; audit."""

@@ -1,0 +1,1 @@
+"""The graph of a recipe: stages, fingerprints, plan, builders."""

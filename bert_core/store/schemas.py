@@ -1,0 +1,93 @@
+"""The rows of every shard: one schema for each kind, the contract between the rooms.
+
+Ids of documents and examples are 64-bit digests, so they do not depend on shard layout or order:
+`doc_id` digests the document's normalised text (two documents with one id are duplicates), `example_id` digests
+where the example came from. Offsets into token rows are in tokens, offsets into text in characters.
+"""
+
+import pyarrow as pa
+
+from bert_core.store.shards import token_type
+
+DOCUMENTS = pa.schema(
+    [
+        ("doc_id", pa.uint64()),
+        ("text", pa.string()),  # cleaned; paragraphs are separated by "\n"
+        ("file", pa.dictionary(pa.int32(), pa.string())),  # as named in the recipe, not as on this machine
+        ("line", pa.uint32()),  # first line of the record in the file, from 1
+        ("byte_offset", pa.uint64()),  # of the record's first byte in the (decompressed) file
+        ("encoding", pa.dictionary(pa.int32(), pa.string())),
+        ("repairs", pa.list_(pa.string())),  # names of the cleaning rules that changed the text
+    ]
+)
+
+
+def tokens_schema(vocabulary_size: int) -> pa.Schema:
+    """Schema of tokens shards: one row a document, without special tokens."""
+    return pa.schema(
+        [
+            ("doc_id", pa.uint64()),
+            ("input_ids", pa.list_(token_type(vocabulary_size))),
+            ("sentence_lengths", pa.list_(pa.int32())),  # tokens of each sentence; they add up to the row
+            ("word_starts", pa.list_(pa.bool_())),  # true where a word begins; as long as input_ids
+            ("entity_starts", pa.list_(pa.int32())),  # first token of each entity, ascending, no overlap
+            ("entity_lengths", pa.list_(pa.int32())),  # tokens
+            ("entity_lexicons", pa.list_(pa.int8())),  # index into the recipe's lexicons
+        ]
+    )
+
+
+NEXT, RANDOM, NO_PAIR = 0, 1, -100
+"""`next_sentence_label`: 0 = B follows A, 1 = B is random, as in transformers; -100 = no pair, ignored by the loss."""
+
+
+def examples_schema(vocabulary_size: int) -> pa.Schema:
+    """Schema of pretraining examples: unmasked, unpadded, `[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`."""
+    return pa.schema(
+        [
+            ("example_id", pa.uint64()),
+            ("input_ids", pa.list_(token_type(vocabulary_size))),
+            ("length_a", pa.int32()),  # tokens of A; segment 0 is [CLS] A [SEP], length_a + 2 tokens
+            ("next_sentence_label", pa.int32()),
+            ("word_starts", pa.list_(pa.bool_())),  # as long as input_ids; true at special tokens
+            ("entity_starts", pa.list_(pa.int32())),  # positions in input_ids
+            ("entity_lengths", pa.list_(pa.int32())),
+            ("doc_id_a", pa.uint64()),
+            ("doc_id_b", pa.uint64()),  # equals doc_id_a where there is no pair
+            ("token_a", pa.int32()),  # first token of A in the row of doc_id_a
+            ("token_b", pa.int32()),  # first token of B in the row of doc_id_b; -1 where there is no pair
+            ("round", pa.int32()),  # pairing round
+        ]
+    )
+
+
+RECORDS = pa.schema(
+    [
+        ("record_id", pa.uint64()),  # digest of the record's normalised text
+        ("text", pa.string()),
+        ("label", pa.string()),  # single_sentence: the class; otherwise null
+        ("span_starts", pa.list_(pa.int32())),  # sequence_labelling: first character of each entity
+        ("span_ends", pa.list_(pa.int32())),  # one past its last character
+        ("span_labels", pa.list_(pa.string())),
+        ("file", pa.dictionary(pa.int32(), pa.string())),
+        ("line", pa.uint32()),
+    ]
+)
+"""Labelled records, before tokens: `train`, `dev` and `test` shards of a task's split."""
+
+
+def labelled_schema(vocabulary_size: int) -> pa.Schema:
+    """Schema of labelled examples: tokens with the label in its family's form, offsets back into the text."""
+    return pa.schema(
+        [
+            ("example_id", pa.uint64()),
+            ("record_id", pa.uint64()),  # several windows of a long text share it
+            ("input_ids", pa.list_(token_type(vocabulary_size))),  # with special tokens
+            ("length_a", pa.int32()),
+            ("label", pa.int32()),  # single_sentence: index into labels; otherwise -100
+            ("token_labels", pa.list_(pa.int32())),  # sequence_labelling: tag index, -100 = not scored
+            ("char_starts", pa.list_(pa.int32())),  # character range of each token; -1 at special tokens
+            ("char_ends", pa.list_(pa.int32())),
+            ("text", pa.string()),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Documents to token ids with word and entity boundaries."""

@@ -1,0 +1,1 @@
+"""Batches, optimization, the loop, checkpoints and evaluation."""

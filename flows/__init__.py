@@ -1,0 +1,1 @@
+"""Flows: which stage follows which, and the command line."""
