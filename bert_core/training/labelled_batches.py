@@ -1,0 +1,204 @@
+"""Batches of labelled examples: which examples stand together, and how they are padded.
+
+The order of training is a pure function of (seed, epoch): a random permutation is cut into windows of
+`WINDOW_BATCHES` batches, each window is sorted by length (ties stay random), cut into batches, and its batches are
+shuffled. Texts of one batch are then about equally long, so little is padded, and each epoch still sees new
+neighbours. Evaluation goes by length over the whole set.
+
+Rows come from memory-mapped shards as flat columns with offsets; nothing here walks tokens in Python. Not here: labels
+beyond their index (`fine_tuning.py`), pretraining batches and masks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_core.randomness import key_of, permutation
+from bert_core.store.shards import list_column, read_shards
+
+PAD_MULTIPLE_TOKENS = 8
+"""Batches are padded to their longest row, rounded up to this, tokens."""
+WINDOW_BATCHES = 16
+"""Batches that are sorted by length together."""
+IGNORED = -100
+"""Label of what is not scored, as in transformers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledExamples:
+    """One split of a labelled set as columns; list columns are flat values with shared row offsets."""
+
+    input_ids: np.ndarray
+    """Token ids of all rows with special tokens, shape (num_tokens,)."""
+    offsets: np.ndarray
+    """Row i is `input_ids[offsets[i]:offsets[i + 1]]`, int64 shape (num_examples + 1,)."""
+    length_a: np.ndarray
+    """Tokens of A; segment 0 is [CLS] A [SEP], int64 shape (num_examples,)."""
+    labels: np.ndarray
+    """Class of each row, or -100 for sequence labelling, int64 shape (num_examples,)."""
+    token_labels: np.ndarray
+    """Tag of each token, -100 = not scored, int64 shape (num_tokens,); empty for single sentences."""
+    char_starts: np.ndarray
+    """First character of each token in the text, -1 at special tokens, int64 shape (num_tokens,)."""
+    char_ends: np.ndarray
+    """One past its last character, int64 shape (num_tokens,)."""
+    record_ids: np.ndarray
+    """Record that the row is (a window of), uint64 shape (num_examples,)."""
+    texts: Any
+    """Text column, Arrow strings."""
+
+    @property
+    def num_examples(self) -> int:
+        """Number of rows."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64 shape (num_examples,)."""
+        return np.diff(self.offsets)
+
+
+def read_labelled(folder: Path, split: str) -> LabelledExamples:
+    """Read one split (`train`, `dev` or `test`) of a labelled folder.
+
+    Raises:
+        StoreError: the shards are missing or damaged.
+    """
+    table = read_shards(folder, split)
+    input_ids, offsets = list_column(table, "input_ids")
+    return LabelledExamples(
+        input_ids=input_ids,
+        offsets=offsets,
+        length_a=_numbers(table, "length_a", np.int64),
+        labels=_numbers(table, "label", np.int64),
+        token_labels=list_column(table, "token_labels")[0].astype(np.int64),
+        char_starts=list_column(table, "char_starts")[0].astype(np.int64),
+        char_ends=list_column(table, "char_ends")[0].astype(np.int64),
+        record_ids=_numbers(table, "record_id", np.uint64),
+        texts=table.column("text"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledBatch:
+    """Padded rows. B is examples, S is tokens."""
+
+    rows_B: np.ndarray  # noqa: N815 - shape letter
+    """Row of each example in its split, int64."""
+    input_ids_BS: np.ndarray  # noqa: N815
+    """Token ids, int64."""
+    token_type_ids_BS: np.ndarray  # noqa: N815
+    """0 in [CLS] A [SEP] and in padding, 1 in B [SEP], int64."""
+    attention_mask_BS: np.ndarray  # noqa: N815
+    """1 at tokens, 0 at padding, int64."""
+    labels: np.ndarray
+    """Classes (B,) or tags (B, S) with -100 where not scored, int64."""
+
+
+def training_order(lengths: np.ndarray, seed: int, epoch: int, batch_examples: int) -> list[np.ndarray]:
+    """Return the rows of each batch of an epoch; every row is in exactly one batch.
+
+    Args:
+        lengths: tokens of each row, int shape (num_examples,).
+        seed: of the recipe.
+        epoch: from 0.
+        batch_examples: rows of a batch; the last batch of the epoch's last window may hold fewer.
+
+    Returns:
+        int64 arrays of rows, one for each batch, in the order of the steps.
+    """
+    order = permutation(len(lengths), key_of(seed, "fine_tune", epoch))
+    padded = -(-np.asarray(lengths) // PAD_MULTIPLE_TOKENS)
+    batches: list[np.ndarray] = []
+    window_rows = WINDOW_BATCHES * batch_examples
+    for start in range(0, len(order), window_rows):
+        window = order[start : start + window_rows]
+        window = window[np.argsort(padded[window], kind="stable")]
+        cut = [window[i : i + batch_examples] for i in range(0, len(window), batch_examples)]
+        shuffled = permutation(len(cut), key_of(seed, "fine_tune", epoch, "window", start))
+        batches += [cut[i] for i in shuffled]
+    return batches
+
+
+def evaluation_order(lengths: np.ndarray, batch_examples: int) -> list[np.ndarray]:
+    """Return the rows of each evaluation batch: longest first, so that memory runs out at once or never."""
+    order = np.argsort(-np.asarray(lengths), kind="stable").astype(np.int64)
+    return [order[i : i + batch_examples] for i in range(0, len(order), batch_examples)]
+
+
+def padded_batches(
+    examples: LabelledExamples, order: list[np.ndarray], *, pad_id: int
+) -> Iterator[LabelledBatch]:
+    """Yield the batches of an order, padded.
+
+    Example: rows of 3 and 5 tokens give `input_ids_BS` of shape (2, 8), filled with `pad_id` behind the tokens.
+
+    Args:
+        examples: one split.
+        order: rows of each batch.
+        pad_id: id of [PAD].
+    """
+    with_tags = len(examples.token_labels) == len(examples.input_ids) > 0
+    for rows in order:
+        lengths_B = examples.lengths[rows]
+        num_positions = _round_up(int(lengths_B.max()), PAD_MULTIPLE_TOKENS)
+        positions_BS = np.arange(num_positions)[None, :]
+        present_BS = positions_BS < lengths_B[:, None]
+        source = (examples.offsets[rows][:, None] + positions_BS)[present_BS]
+        input_ids_BS = np.full(present_BS.shape, pad_id, np.int64)
+        input_ids_BS[present_BS] = examples.input_ids[source]
+        segment_one_BS = present_BS & (positions_BS >= examples.length_a[rows][:, None] + 2)
+        if with_tags:
+            labels = np.full(present_BS.shape, IGNORED, np.int64)
+            labels[present_BS] = examples.token_labels[source]
+        else:
+            labels = examples.labels[rows]
+        yield LabelledBatch(
+            rows_B=rows,
+            input_ids_BS=input_ids_BS,
+            token_type_ids_BS=segment_one_BS.astype(np.int64),
+            attention_mask_BS=present_BS.astype(np.int64),
+            labels=labels,
+        )
+
+
+def scored_tokens(examples: LabelledExamples) -> tuple[np.ndarray, np.ndarray]:
+    """Put the scored tokens of every record in the order of its text, windows merged.
+
+    A token that stands in several windows is scored in one of them and -100 in the others, so the scored tokens of
+    a record's windows are its tokens, each once.
+
+    Example: a record with windows `[CLS] a b c [SEP]` (c not scored) and `[CLS] b c d [SEP]` (b not scored) gives
+    a, b, c, d.
+
+    Returns:
+        Indices into the flat columns, int64 shape (num_scored,), and whether each begins a record, bool.
+        Records stand in the order of their first row.
+    """
+    scored = np.flatnonzero(examples.token_labels != IGNORED)
+    row_of_token = np.repeat(np.arange(examples.num_examples), examples.lengths)[scored]
+    record_of_token = record_order(examples.record_ids)[row_of_token]
+    order = np.lexsort((examples.char_starts[scored], record_of_token))
+    record_of_token = record_of_token[order]
+    begins = np.ones(len(order), bool)
+    begins[1:] = record_of_token[1:] != record_of_token[:-1]
+    return scored[order], begins
+
+
+def record_order(record_ids: np.ndarray) -> np.ndarray:
+    """Number the records by their first row: `[9, 9, 4, 9]` -> `[0, 0, 1, 0]`, int64."""
+    _, first_rows, inverse = np.unique(record_ids, return_index=True, return_inverse=True)
+    rank = np.empty(len(first_rows), np.int64)
+    rank[np.argsort(first_rows)] = np.arange(len(first_rows))
+    return rank[inverse]
+
+
+def _numbers(table: Any, name: str, kind: type) -> np.ndarray:
+    return table.column(name).combine_chunks().to_numpy(zero_copy_only=False).astype(kind)
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
