@@ -96,8 +96,8 @@ def decode_bio(
         row_offsets: row i is `tag_ids[row_offsets[i] : row_offsets[i + 1]]`, shape (num_rows + 1,).
 
     Returns:
-        rows, starts, ends, types: int64 arrays of shape (num_entities,), in order; starts and ends (exclusive)
-        are in tokens from the row's first, types index the labels.
+        rows, starts, ends, types: int64 arrays of shape (num_entities,), in order; starts and ends
+        (exclusive) are in tokens from the first of the row, types index the labels.
     """
     tag_ids, row_offsets = np.asarray(tag_ids, np.int64), np.asarray(row_offsets, np.int64)
     types = np.where(tag_ids > 0, (tag_ids - 1) // 2, -1)
