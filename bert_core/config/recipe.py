@@ -36,6 +36,10 @@ class _Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values, for a fingerprint or a job file."""
+        return self.model_dump(mode="json")
+
 
 class CorpusConfig(_Part):
     """Raw text: where it lies, how it is read, which repairs and filters it passes."""
@@ -317,6 +321,8 @@ class Recipe(_Part):
     @model_validator(mode="after")
     def _names_resolve(self) -> "Recipe":
         faults = []
+        if "task_transfer" in self.corpora:
+            faults.append("a corpus may not be called task_transfer, the name of the tasks' training texts")
         for stage, config in self.transfers().items():
             if stage == "task_transfer":
                 if config.corpus is not None:
@@ -352,7 +358,3 @@ class Recipe(_Part):
             "task_transfer": self.task_transfer,
         }
         return {name: config for name, config in stages.items() if config is not None}
-
-    def part(self, value: BaseModel) -> dict[str, Any]:
-        """Return a part of the recipe as plain JSON values, for a fingerprint."""
-        return value.model_dump(mode="json")

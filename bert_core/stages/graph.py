@@ -1,0 +1,352 @@
+"""The graph of a recipe: its stages, what each reads of the recipe, and which stage feeds which.
+
+    split/TASK ----------------+----------------> labelled/TASK --------------------+
+                               v                      ^                             v
+    slices/CORPUS --> documents/CORPUS --> tokens/CORPUS --> examples/STAGE --> STAGE --> fine_tune/TASK
+                               +--> vocabulary --^
+
+A stage is a value: kind, code version, the settings it reads, digests of raw files, and parents by role. Nothing is
+built here and nothing but raw files is read. To add a kind of stage: describe it here, build it in `build.py`.
+
+`CODE_VERSIONS` is raised by hand when a change of code changes the bytes that a kind of stage writes; outputs of the
+old version are then rebuilt, and the plan says "code version 1 -> 2".
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bert_core.config import CorpusConfig, ModelConfig, Recipe, TaskConfig, TransferConfig
+from bert_core.corpus.paths import resolve_paths
+from bert_core.corpus.slices import Slice, plan_slices
+from bert_core.errors import RecipeError, RequestError
+from bert_core.store.fingerprint import digest_of_file
+
+CODE_VERSIONS = {
+    "split": 1,
+    "slice": 1,
+    "documents": 1,
+    "vocabulary": 1,
+    "tokens": 1,
+    "examples": 1,
+    "transfer": 1,
+    "labelled": 1,
+    "fine_tune": 1,
+    "tfidf": 1,
+}
+
+TASK_TEXTS = "task_transfer"
+"""Name of the corpus that is made of the tasks' training texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the line."""
+
+    id: str
+    """Unique in the recipe: `tokens/reviews`."""
+    kind: str
+    """Folder in the store and key of `CODE_VERSIONS`."""
+    settings: dict[str, Any]
+    """The part of the recipe that the output depends on, as plain JSON values."""
+    raw: dict[str, str] = field(default_factory=dict)
+    """Digests of raw inputs by name."""
+    parents: dict[str, str] = field(default_factory=dict)
+    """Stage ids by the role that their output plays."""
+    pieces: tuple["Stage", ...] = ()
+    """For a group of slices: its members, each with an output of its own."""
+    source: Any = None
+    """What the builder needs beside the settings and does not name the output (a path on this machine)."""
+
+    @property
+    def pool(self) -> Literal["data", "training"]:
+        """Work pool that the stage belongs to."""
+        return "training" if self.kind in ("transfer", "fine_tune") else "data"
+
+
+def build_graph(recipe: Recipe, base: Path) -> dict[str, Stage]:
+    """Describe every stage of a recipe, parents before children.
+
+    Args:
+        recipe: checked settings.
+        base: folder that relative paths of the recipe start from.
+
+    Raises:
+        RequestError: a raw file or a starting model is missing.
+    """
+    stages: dict[str, Stage] = {}
+
+    def add(stage: Stage) -> None:
+        stages[stage.id] = stage
+
+    for name, task in recipe.tasks.items():
+        add(_split(recipe, name, task, base))
+    held_out = {f"held_out_{name}": f"split/{name}" for name in recipe.tasks}
+    for name, corpus in recipe.corpora.items():
+        add(_slices(name, corpus, base))
+        add(
+            Stage(
+                id=f"documents/{name}",
+                kind="documents",
+                settings={"corpus": _without(corpus.plain(), "paths")},
+                parents={"slices": f"slices/{name}", **held_out},
+            )
+        )
+    task_transfer = recipe.task_transfer
+    if task_transfer is not None:
+        add(
+            Stage(
+                id=f"documents/{TASK_TEXTS}",
+                kind="documents",
+                settings={"records": True},
+                parents={f"split_{name}": f"split/{name}" for name in task_transfer.tasks} | held_out,
+            )
+        )
+    add(_vocabulary(recipe, base))
+    for name in _corpora_in_use(recipe):
+        add(_tokens(recipe, name, base))
+    before: str | None = None
+    for name, transfer in recipe.transfers().items():
+        corpus = TASK_TEXTS if name == "task_transfer" else str(transfer.corpus)
+        add(
+            Stage(
+                id=f"examples/{name}",
+                kind="examples",
+                settings={"examples": transfer.examples.plain(), "seed": recipe.seed},
+                parents={"tokens": f"tokens/{corpus}", "vocabulary": "vocabulary"},
+            )
+        )
+        add(_transfer(recipe, name, transfer, before, base))
+        before = name
+    for name, task in recipe.tasks.items():
+        add(_labelled(recipe, name, task))
+        for stage in _fine_tunes(recipe, name, task, base):
+            add(stage)
+    return stages
+
+
+def _split(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> Stage:
+    part = task.plain()
+    keys = ("family", "sources", "labels", "dev_fraction", "test_fraction", "max_test_examples")
+    files = [file for source in task.sources for file in resolve_paths([source.path], base)]
+    return Stage(
+        id=f"split/{name}",
+        kind="split",
+        settings={key: part[key] for key in keys} | {"seed": recipe.seed},
+        raw={file.name: digest_of_file(file.path) for file in files},
+        source=name,
+    )
+
+
+def _slices(name: str, corpus: CorpusConfig, base: Path) -> Stage:
+    settings = _without(corpus.plain(), "paths", "deduplicate")
+    pieces = [
+        Stage(
+            id=f"slices/{name}/{number:04d}",
+            kind="slice",
+            settings={"corpus": settings, "file": piece.file.name, **_position(piece)},
+            raw={f"{piece.file.name}#{piece.index}": piece.digest},
+            source=piece,
+        )
+        for number, piece in enumerate(plan_slices(corpus, base))
+    ]
+    return Stage(id=f"slices/{name}", kind="slices", settings={}, pieces=tuple(pieces))
+
+
+def _position(piece: Slice) -> dict[str, int]:
+    """Where a slice lies in its file; its length is a matter of its digest."""
+    return {"index": piece.index, "start": piece.start, "first_line": piece.first_line}
+
+
+def _vocabulary(recipe: Recipe, base: Path) -> Stage:
+    config = recipe.vocabulary
+    path = Path(config.path) if config.path else None
+    start = _start_folder(recipe.model, base)
+    if path is None and start is not None:
+        path = start / "vocab.txt"
+    if path is not None:
+        path = base / path
+        if not path.is_file():
+            raise RequestError(
+                f"vocabulary {str(path)!r} does not exist; name a vocab.txt or leave it to be trained"
+            )
+        return Stage(
+            id="vocabulary",
+            kind="vocabulary",
+            settings={"lowercase": config.lowercase},
+            raw={"vocab.txt": digest_of_file(path)},
+            source=path,
+        )
+    corpora = config.corpora or list(recipe.corpora)
+    return Stage(
+        id="vocabulary",
+        kind="vocabulary",
+        settings={"size": config.size, "lowercase": config.lowercase},
+        parents={f"documents_{name}": f"documents/{name}" for name in corpora},
+    )
+
+
+def _tokens(recipe: Recipe, name: str, base: Path) -> Stage:
+    from bert_core.tokens.words import segmenter_digest
+
+    lexicons = resolve_paths(recipe.words.lexicons, base) if recipe.words.lexicons else []
+    return Stage(
+        id=f"tokens/{name}",
+        kind="tokens",
+        settings={
+            "segmenter": recipe.words.segmenter,
+            "segmenter_digest": segmenter_digest(recipe.words.segmenter),
+            "lexicons": [file.name for file in lexicons],
+        },
+        raw={file.name: digest_of_file(file.path) for file in lexicons},
+        parents={"documents": f"documents/{name}", "vocabulary": "vocabulary"},
+        source=tuple(file.path for file in lexicons),
+    )
+
+
+def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str | None, base: Path) -> Stage:
+    parents = {"examples": f"examples/{name}", "vocabulary": "vocabulary"}
+    raw: dict[str, str] = {}
+    start: Path | str | None = None
+    settings = {
+        "transfer": _without(transfer.plain(), "corpus", "tasks", "examples", "save_every_steps"),
+        "seed": recipe.seed,
+    }
+    if before is not None:
+        parents["start"] = before
+        settings["model"] = {"dropout": recipe.model.dropout}
+    else:
+        start, raw = _model_start(recipe.model, base)
+        settings["model"] = _model_settings(recipe)
+    return Stage(id=name, kind="transfer", settings=settings, raw=raw, parents=parents, source=start)
+
+
+def _labelled(recipe: Recipe, name: str, task: TaskConfig) -> Stage:
+    return Stage(
+        id=f"labelled/{name}",
+        kind="labelled",
+        settings={
+            "family": task.family,
+            "labels": task.labels,
+            "max_train_examples": task.max_train_examples,
+            "max_tokens": task.fine_tune.max_tokens,
+            "seed": recipe.seed,
+        },
+        parents={"split": f"split/{name}", "vocabulary": "vocabulary"},
+        source=name,
+    )
+
+
+def _fine_tunes(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> list[Stage]:
+    """The task's own fine-tuning first, then its references."""
+    chain = _starting_point(recipe, task.start)
+    stages = [_fine_tune(recipe, name, task, f"fine_tune/{name}", chain, base)]
+    for reference in task.compare:
+        stage_id = f"fine_tune/{name}/{'tfidf' if reference == 'tfidf' else f'from_{reference}'}"
+        if reference == "tfidf":
+            stages.append(
+                Stage(
+                    id=stage_id,
+                    kind="tfidf",
+                    settings={"labels": task.labels, "seed": recipe.seed},
+                    parents={"labelled": f"labelled/{name}"},
+                    source=name,
+                )
+            )
+        else:
+            start = reference if reference == "random" else _starting_point(recipe, reference)
+            if start != chain:
+                stages.append(_fine_tune(recipe, name, task, stage_id, start, base))
+    return stages
+
+
+def _starting_point(recipe: Recipe, wanted: str) -> str:
+    """The stage whose checkpoint stands for `wanted`: itself, else the last before it, else the model's start."""
+    order = ["pretrain", "domain_transfer", "task_transfer"]
+    if wanted == "random":
+        return wanted
+    earlier = [stage for stage in order[: order.index(wanted) + 1] if stage in recipe.transfers()]
+    return earlier[-1] if earlier else "model"
+
+
+def _fine_tune(recipe: Recipe, name: str, task: TaskConfig, stage_id: str, start: str, base: Path) -> Stage:
+    settings = {
+        "family": task.family,
+        "labels": task.labels,
+        "fine_tune": _without(task.fine_tune.plain(), "max_tokens"),
+        "model": {"dropout": recipe.model.dropout},
+        "seed": recipe.seed,
+        "random_weights": start == "random",
+    }
+    parents = {"labelled": f"labelled/{name}", "vocabulary": "vocabulary"}
+    raw: dict[str, str] = {}
+    source: Path | str | None = None
+    if start in ("random", "model"):
+        source, raw = _model_start(recipe.model, base)
+        settings["model"] = _model_settings(recipe)
+        if start == "random":  # only the sizes of the starting model are read
+            raw = {key: digest for key, digest in raw.items() if key.endswith("config.json")}
+    else:
+        parents["start"] = start
+    return Stage(
+        id=stage_id,
+        kind="fine_tune",
+        settings=settings,
+        raw=raw,
+        parents=parents,
+        source=(name, source),
+    )
+
+
+def _model_settings(recipe: Recipe) -> dict[str, Any]:
+    """Sizes count for random weights only; a starting model brings its own."""
+    part = recipe.model.plain()
+    return {"dropout": part["dropout"]} if recipe.model.start else _without(part, "start")
+
+
+def _start_folder(model: ModelConfig, base: Path) -> Path | None:
+    """The folder of `model.start`; None for random weights and for a hub name."""
+    if model.start is None:
+        return None
+    folder = base / model.start
+    if folder.is_dir():
+        return folder
+    if (
+        model.start.count("/") <= 1
+        and not model.start.startswith((".", "/", "~"))
+        and not folder.parent.is_dir()
+    ):
+        return None
+    raise RequestError(
+        f"model.start {model.start!r} is no folder; expected a transformers BERT folder or a hub name such as "
+        "'google-bert/bert-base-chinese'"
+    )
+
+
+def _model_start(model: ModelConfig, base: Path) -> tuple[Path | str | None, dict[str, str]]:
+    """Where the first weights come from, and the digests that stand for them."""
+    folder = _start_folder(model, base)
+    if folder is None:
+        return model.start, ({f"hub/{model.start}": "latest"} if model.start else {})
+    names = ("config.json", "model.safetensors")
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise RequestError(
+            f"model.start {str(folder)!r} lacks {', '.join(missing)}; expected a transformers folder"
+        )
+    return folder, {f"start/{name}": digest_of_file(folder / name) for name in names}
+
+
+def _corpora_in_use(recipe: Recipe) -> list[str]:
+    names = [
+        TASK_TEXTS if stage == "task_transfer" else str(transfer.corpus)
+        for stage, transfer in recipe.transfers().items()
+    ]
+    return list(dict.fromkeys(names))
+
+
+def _without(part: dict[str, Any], *keys: str) -> dict[str, Any]:
+    unknown = [key for key in keys if key not in part]
+    if unknown:
+        raise RecipeError(f"settings {unknown} do not exist in {sorted(part)}")
+    return {key: value for key, value in part.items() if key not in keys}
