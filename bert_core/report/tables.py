@@ -1,0 +1,316 @@
+"""The two tables of a run: what each stage made and cost, and how each task scored beside its references.
+
+Rows are plain values read from manifests. A count that a manifest does not hold is None and is shown as a dash, so
+that a report of an older store still reads. `cells()` gives every row as short strings under `HEADINGS`; drawing them on
+a terminal is the command line's part, drawing them as HTML is `html.py`'s.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from bert_core.store.manifest import Manifest
+
+DASH = "–"
+_ROW_COUNTS = (
+    "documents",
+    "num_documents",
+    "rows",
+    "num_rows",
+    "train_examples",
+    "num_train_examples",
+    "examples",
+    "num_examples",
+    "records",
+    "num_records",
+    "vocabulary_size",
+    "size",
+    "num_entries",
+)
+_TRAINING_KINDS = ("transfer", "fine_tune")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageRow:
+    """What one stage made and cost."""
+
+    HEADINGS: ClassVar[tuple[str, ...]] = (
+        "stage",
+        "rows",
+        "steps",
+        "loss",
+        "MLM accuracy",
+        "NSP accuracy",
+        "time",
+        "size",
+    )
+
+    stage: str
+    """Stage id, such as `tokens/reviews`."""
+    num_rows: int | None
+    """Documents, examples or entries that it holds; for a training stage, the examples it was trained on."""
+    num_steps: int | None
+    """Optimizer steps; training stages only."""
+    loss: float | None
+    """Training loss at the end, nats."""
+    mlm_accuracy: float | None
+    """Share of masked tokens of held-out documents that are predicted right, 0 to 1."""
+    nsp_accuracy: float | None
+    """Share of held-out pairs whose next-sentence label is predicted right, 0 to 1."""
+    seconds: float
+    """Wall time of the build, seconds."""
+    num_bytes: int
+    """Size of its files, bytes."""
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row as strings, one for each of `HEADINGS`."""
+        return (
+            self.stage,
+            count(self.num_rows),
+            count(self.num_steps),
+            decimal(self.loss, 3),
+            percent(self.mlm_accuracy),
+            percent(self.nsp_accuracy),
+            duration(self.seconds),
+            size(self.num_bytes),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreRow:
+    """Test scores of one fine-tuned model or reference."""
+
+    HEADINGS: ClassVar[tuple[str, ...]] = (
+        "task",
+        "starts from",
+        "accuracy",
+        "macro F1",
+        "MCC",
+        "entity F1",
+        "precision",
+        "recall",
+        "test examples",
+    )
+
+    task: str
+    """Name of the task."""
+    start: str
+    """Where its weights come from: a transfer stage, `model` for the recipe's starting model, `random`, or `tfidf`
+    for TF-IDF + logistic regression, which has none."""
+    is_reference: bool
+    """False for the model that the recipe asks for."""
+    is_best: bool
+    """Highest main score of its task (every row that ties is best)."""
+    num_train_examples: int | None
+    """Labelled examples it was trained on."""
+    num_test_examples: int | None
+    """Labelled examples it was scored on."""
+    accuracy: float | None
+    """Share of right classes, 0 to 1."""
+    macro_f1: float | None
+    """Mean F1 over the classes or entity types, 0 to 1."""
+    mcc: float | None
+    """Matthews correlation, -1 to 1."""
+    entity_f1: float | None
+    """Micro F1 of whole entities, 0 to 1; sequence labelling only."""
+    precision: float | None
+    """Share of predicted entities that are right, 0 to 1; sequence labelling only."""
+    recall: float | None
+    """Share of true entities that are found, 0 to 1; sequence labelling only."""
+    seconds: float
+    """Wall time of its training and scoring, seconds."""
+
+    @property
+    def main_name(self) -> str:
+        """Name of the score by which rows of a task are compared: the one by which epochs are chosen on dev."""
+        return "macro F1" if self.entity_f1 is None else "entity F1"
+
+    @property
+    def main_score(self) -> float | None:
+        """The score by which rows of a task are compared, 0 to 1."""
+        return self.macro_f1 if self.entity_f1 is None else self.entity_f1
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row as strings, one for each of `HEADINGS`; the best of a task carries a star."""
+        star = " ★" if self.is_best else ""
+        entity = self.entity_f1 is not None
+        return (
+            self.task,
+            self.start if self.is_reference else f"{self.start} (this run)",
+            percent(self.accuracy),
+            percent(self.macro_f1) + ("" if entity else star),
+            decimal(self.mcc, 3),
+            percent(self.entity_f1) + (star if entity else ""),
+            percent(self.precision),
+            percent(self.recall),
+            count(self.num_test_examples),
+        )
+
+
+def stage_rows(manifests: Sequence[Manifest]) -> list[StageRow]:
+    """Return one row for each manifest, in the order given."""
+    rows = []
+    for manifest in manifests:
+        counts = manifest.counts
+        rows.append(
+            StageRow(
+                stage=manifest.stage,
+                num_rows=_whole(first_of(counts, _ROW_COUNTS)),
+                num_steps=_whole(first_of(counts, ("steps", "num_steps"))),
+                loss=_number(first_of(counts, ("train_loss", "loss"))),
+                mlm_accuracy=_held_out("mlm_accuracy", manifest),
+                nsp_accuracy=_held_out("nsp_accuracy", manifest),
+                seconds=manifest.seconds,
+                num_bytes=manifest.num_bytes,
+            )
+        )
+    return rows
+
+
+def score_rows(manifests: Sequence[Manifest]) -> list[ScoreRow]:
+    """Return the test scores of every fine-tuned model: by task, the model of the run first, then its references.
+
+    Example: stages `fine_tune/sentiment` (parents: `task_transfer`, ...) and `fine_tune/sentiment/from_random` give the
+    rows `sentiment, task_transfer` and `sentiment, random`.
+
+    Args:
+        manifests: of a run; stages that are no fine-tuning are passed over.
+    """
+    found: list[ScoreRow] = []
+    for manifest in manifests:
+        parts = manifest.stage.split("/")
+        if parts[0] != "fine_tune" or len(parts) < 2:
+            continue
+        counts, test = manifest.counts, manifest.counts.get("test")
+        test = test if isinstance(test, Mapping) else {}
+        is_entities = "by_type" in test or ("f1" in test and "accuracy" not in test)
+        found.append(
+            ScoreRow(
+                task=parts[1],
+                start=_start_of(manifest),
+                is_reference=len(parts) > 2,
+                is_best=False,
+                num_train_examples=_whole(first_of(counts, ("train_examples", "num_train_examples"))),
+                num_test_examples=_whole(first_of(test, ("num_examples", "examples"))),
+                accuracy=None if is_entities else _number(test.get("accuracy")),
+                macro_f1=_number(test.get("macro_f1")),
+                mcc=_number(test.get("mcc")),
+                entity_f1=_number(test.get("f1")) if is_entities else None,
+                precision=_number(test.get("precision")) if is_entities else None,
+                recall=_number(test.get("recall")) if is_entities else None,
+                seconds=manifest.seconds,
+            )
+        )
+    tasks = list(dict.fromkeys(row.task for row in found))
+    return [row for task in tasks for row in _ranked([row for row in found if row.task == task])]
+
+
+def markdown_table(rows: Sequence[StageRow] | Sequence[ScoreRow]) -> str:
+    """Write rows as a GitHub table; empty where there is none. Columns that hold only dashes are left out.
+
+    Example: `| stage | rows |` / `| :-- | --: |` / `| vocabulary | 8,000 |`.
+    """
+    if not rows:
+        return ""
+    table = [row.cells() for row in rows]
+    kept = [
+        index for index in range(len(rows[0].HEADINGS)) if index == 0 or any(cells[index] != DASH for cells in table)
+    ]
+    left = 2 if isinstance(rows[0], ScoreRow) else 1
+    lines = [
+        [rows[0].HEADINGS[index] for index in kept],
+        [":--" if index < left else "--:" for index in kept],
+        *([cells[index].replace("|", "\\|").replace("\n", " ") for index in kept] for cells in table),
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def kind_of(manifest: Manifest) -> str:
+    """Return the kind of stage that sealed a manifest, such as `tokens`."""
+    return str(manifest.spec.get("kind") or manifest.stage.split("/")[0])
+
+
+def first_of(counts: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """Return the first count that is there under one of `names`, else None."""
+    return next((counts[name] for name in names if counts.get(name) is not None), None)
+
+
+def count(value: float | None) -> str:
+    """Write a whole number with separators: 19484 -> `19,484`."""
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def decimal(value: float | None, digits: int) -> str:
+    """Write a number with a fixed number of digits after the point."""
+    return DASH if value is None else f"{value:.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    """Write a share as percent: 0.9167 -> `91.7 %`."""
+    return DASH if value is None else f"{100 * value:.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time span: 0.31 -> `0.31 s`, 75 -> `1 min 15 s`, 7260 -> `2 h 1 min`."""
+    if seconds is None:
+        return DASH
+    if seconds < 9.95:
+        return f"{seconds:.2g} s" if seconds >= 0.095 else f"{seconds:.2f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(num_bytes: float | None) -> str:
+    """Write a size in bytes: 830 -> `830 B`, 1536 -> `1.5 KiB`."""
+    if num_bytes is None:
+        return DASH
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if num_bytes < 1024:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" or num_bytes >= 99.5 else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1024
+    return f"{num_bytes:.1f} TiB"
+
+
+def _ranked(rows: list[ScoreRow]) -> list[ScoreRow]:
+    """Put the model of the run first and mark the best of a task."""
+    scores = [row.main_score for row in rows if row.main_score is not None]
+    best = max(scores) if scores else None
+    return [
+        replace(row, is_best=best is not None and row.main_score == best)
+        for row in sorted(rows, key=lambda row: row.is_reference)
+    ]
+
+
+def _start_of(manifest: Manifest) -> str:
+    """Say where the weights of a fine-tuned model come from; its id decides where its inputs do not."""
+    name = "/".join(manifest.stage.split("/")[2:])
+    settings = manifest.spec.get("settings")
+    if name == "tfidf" or (isinstance(settings, Mapping) and settings.get("random_weights")):
+        return name.removeprefix("from_") or "random"
+    if "start" in manifest.parents:
+        return manifest.parents["start"].stage
+    raw = manifest.spec.get("raw")
+    if isinstance(raw, Mapping) and any(str(key).startswith(("start/", "hub/")) for key in raw):
+        return "model"
+    return name.removeprefix("from_") or "random"
+
+
+def _held_out(name: str, manifest: Manifest) -> float | None:
+    """Find a score on held-out documents under any of the names it goes by; training stages only."""
+    if kind_of(manifest) not in _TRAINING_KINDS:
+        return None
+    nested = manifest.counts.get("held_out")
+    nested = nested if isinstance(nested, Mapping) else {}
+    return _number(first_of({**manifest.counts, **nested}, (f"held_out_{name}", name)))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
