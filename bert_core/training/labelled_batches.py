@@ -1,12 +1,12 @@
 """Batches of labelled examples: which examples stand together, and how they are padded.
 
 The order of training is a pure function of (seed, epoch): a random permutation is cut into windows of
-`WINDOW_BATCHES` batches, each window is sorted by length (ties stay random), cut into batches, and its batches are
-shuffled. Texts of one batch are then about equally long, so little is padded, and each epoch still sees new
-neighbours. Evaluation goes by length over the whole set.
+`WINDOW_BATCHES` batches, each window is sorted by length (ties stay random), cut into batches, and its
+batches are shuffled. Texts of one batch are then about equally long, so little is padded, and each epoch
+still sees new neighbours. Evaluation goes by length over the whole set.
 
-Rows come from memory-mapped shards as flat columns with offsets; nothing here walks tokens in Python. Not here: labels
-beyond their index (`fine_tuning.py`), pretraining batches and masks.
+Rows come from memory-mapped shards as flat columns with offsets; nothing here walks tokens in Python. Not
+here: labels beyond their index (`fine_tuning.py`), pretraining batches and masks.
 """
 
 from collections.abc import Iterator
@@ -129,12 +129,11 @@ def evaluation_order(lengths: np.ndarray, batch_examples: int) -> list[np.ndarra
     return [order[i : i + batch_examples] for i in range(0, len(order), batch_examples)]
 
 
-def padded_batches(
-    examples: LabelledExamples, order: list[np.ndarray], *, pad_id: int
-) -> Iterator[LabelledBatch]:
+def padded_batches(examples: LabelledExamples, order: list[np.ndarray], *, pad_id: int) -> Iterator[LabelledBatch]:
     """Yield the batches of an order, padded.
 
-    Example: rows of 3 and 5 tokens give `input_ids_BS` of shape (2, 8), filled with `pad_id` behind the tokens.
+    Example: rows of 3 and 5 tokens give `input_ids_BS` of shape (2, 8), filled with `pad_id` behind the
+    tokens.
 
     Args:
         examples: one split.
@@ -168,24 +167,24 @@ def padded_batches(
 def scored_tokens(examples: LabelledExamples) -> tuple[np.ndarray, np.ndarray]:
     """Put the scored tokens of every record in the order of its text, windows merged.
 
-    A token that stands in several windows is scored in one of them and -100 in the others, so the scored tokens of
-    a record's windows are its tokens, each once.
+    A token that stands in several windows is scored in one of them and -100 in the others, so the scored
+    tokens of a record's windows are its tokens, each once.
 
-    Example: a record with windows `[CLS] a b c [SEP]` (c not scored) and `[CLS] b c d [SEP]` (b not scored) gives
-    a, b, c, d.
+    Example: a record with windows `[CLS] a b c [SEP]` (c not scored) and `[CLS] b c d [SEP]` (b not scored)
+    gives a, b, c, d.
 
     Returns:
-        Indices into the flat columns, int64 shape (num_scored,), and whether each begins a record, bool.
-        Records stand in the order of their first row.
+        Indices into the flat columns, int64 shape (num_scored,), and the offsets of the records in them,
+        int64 shape (num_records + 1,). Records stand in the order of their first row; one without tokens is
+        left out.
     """
     scored = np.flatnonzero(examples.token_labels != IGNORED)
     row_of_token = np.repeat(np.arange(examples.num_examples), examples.lengths)[scored]
     record_of_token = record_order(examples.record_ids)[row_of_token]
     order = np.lexsort((examples.char_starts[scored], record_of_token))
     record_of_token = record_of_token[order]
-    begins = np.ones(len(order), bool)
-    begins[1:] = record_of_token[1:] != record_of_token[:-1]
-    return scored[order], begins
+    bounds = np.flatnonzero(record_of_token[1:] != record_of_token[:-1]) + 1
+    return scored[order], np.concatenate(([0], bounds, [len(order)] if len(order) else [])).astype(np.int64)
 
 
 def record_order(record_ids: np.ndarray) -> np.ndarray:

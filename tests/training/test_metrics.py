@@ -5,14 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_core.training.metrics import (
-    classification_scores,
-    entity_scores,
-    entity_types,
-    find_entities,
-)
+from bert_core.corpus.tags import bio_tags
+from bert_core.training.metrics import classification_scores, entity_scores
 
-TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+LABELS = ["PER", "LOC"]
+TAGS = bio_tags(LABELS)
 
 
 def test_classification_scores_of_a_worked_case():
@@ -34,7 +31,7 @@ def test_scores_of_no_examples_are_zero():
     empty = np.zeros(0, np.int64)
     scores = classification_scores(empty, empty, ["bad", "good"])
     assert (scores["accuracy"], scores["macro_f1"], scores["mcc"]) == (0.0, 0.0, 0.0)
-    assert entity_scores(empty, empty, np.zeros(0, bool), TAGS)["f1"] == 0.0
+    assert entity_scores(empty, empty, np.zeros(1, np.int64), LABELS)["f1"] == 0.0
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,29 +56,8 @@ def test_classification_scores_equal_scikit_learn(pairs):
     assert scores["confusion_matrix"] == expected.tolist()
 
 
-@pytest.mark.parametrize(
-    ("tags", "starts", "expected"),
-    [
-        ([1, 2, 0, 1], [1, 0, 0, 0], [(0, 1, "PER"), (3, 3, "PER")]),
-        ([2, 2, 0, 4], [1, 0, 0, 0], [(0, 1, "PER"), (3, 3, "LOC")]),  # I without B begins an entity
-        ([1, 1, 4, 2], [1, 0, 0, 0], [(0, 0, "PER"), (1, 1, "PER"), (2, 2, "LOC"), (3, 3, "PER")]),
-        ([1, 2, 2, 2], [1, 0, 1, 0], [(0, 1, "PER"), (2, 3, "PER")]),  # never across sequences
-        ([0, 0], [1, 1], []),
-        ([], [], []),
-    ],
-)
-def test_entities_of_a_worked_case(tags, starts, expected):
-    found = find_entities(np.array(tags, np.int64), np.array(starts, bool), TAGS)
-    names = entity_types(TAGS)
-    assert [
-        (int(a), int(b), names[t]) for a, b, t in zip(found.first, found.last, found.types, strict=True)
-    ] == expected
-
-
 def test_entity_scores_of_a_worked_case():
-    scores = entity_scores(
-        np.array([1, 2, 0, 3]), np.array([1, 2, 0, 1]), np.array([True, False, True, False]), TAGS
-    )
+    scores = entity_scores(np.array([1, 2, 0, 3]), np.array([1, 2, 0, 1]), np.array([0, 2, 4]), LABELS)
     half = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
     assert scores == {
         "num_examples": 2,
@@ -109,8 +85,8 @@ def test_entity_scores_equal_seqeval(sequences):
 
     gold = np.array([g for sequence in sequences for g, _ in sequence])
     predicted = np.array([p for sequence in sequences for _, p in sequence])
-    starts = np.array([i == 0 for sequence in sequences for i in range(len(sequence))])
-    scores = entity_scores(gold, predicted, starts, TAGS)
+    offsets = np.cumsum([0, *map(len, sequences)])
+    scores = entity_scores(gold, predicted, offsets, LABELS)
     gold_tags = [[TAGS[g] for g, _ in sequence] for sequence in sequences]
     predicted_tags = [[TAGS[p] for _, p in sequence] for sequence in sequences]
     if not any(tag != "O" for sequence in gold_tags + predicted_tags for tag in sequence):
