@@ -163,7 +163,8 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     kind = kinds.get(architectures[0])
     if kind is None:
         raise CheckpointError(
-            f"{folder}: holds {architectures[0]!r}, expected one of {sorted(kinds)}; give the folder of a fine-tuned model"
+            f"{folder}: holds {architectures[0]!r}, expected one of {sorted(kinds)}; "
+            "give the folder of a fine-tuned model"
         )
     by_id = entries.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # transformers' own default
     names = [by_id[key] for key in sorted(by_id, key=int)]

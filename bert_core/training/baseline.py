@@ -65,7 +65,7 @@ def run_tfidf(
             f"{len(np.unique(train.labels))} classes, expected at least 2; give the task more labelled records"
         )
     began = time.monotonic()
-    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, dtype=np.float32)
+    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
     features = vectorizer.fit_transform(train.texts.to_pylist())
 
     def fit(c: float) -> Any:

@@ -92,8 +92,12 @@ class LabelledBatch:
     """Token ids, int64."""
     token_type_ids_BS: np.ndarray  # noqa: N815
     """0 in [CLS] A [SEP] and in padding, 1 in B [SEP], int64."""
-    attention_mask_BS: np.ndarray  # noqa: N815
-    """1 at tokens, 0 at padding, int64."""
+    lengths_B: np.ndarray  # noqa: N815
+    """Tokens of each row without padding, int64."""
+    present_BS: np.ndarray  # noqa: N815
+    """True at tokens, false at padding."""
+    source: np.ndarray
+    """Where the tokens of `present_BS` stand in the flat columns, int64 shape (num_tokens,)."""
     labels: np.ndarray
     """Classes (B,) or tags (B, S) with -100 where not scored, int64."""
 
@@ -123,10 +127,21 @@ def training_order(lengths: np.ndarray, seed: int, epoch: int, batch_examples: i
     return batches
 
 
-def evaluation_order(lengths: np.ndarray, batch_examples: int) -> list[np.ndarray]:
-    """Return the rows of each evaluation batch: longest first, so that memory runs out at once or never."""
+def evaluation_order(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+    """Return the rows of each evaluation batch, longest first, so that memory runs out at once or never.
+
+    Args:
+        lengths: tokens of each row, int shape (num_examples,).
+        batch_tokens: size of a batch with its padding, tokens; a batch has at least one row.
+    """
     order = np.argsort(-np.asarray(lengths), kind="stable").astype(np.int64)
-    return [order[i : i + batch_examples] for i in range(0, len(order), batch_examples)]
+    batches: list[np.ndarray] = []
+    start = 0
+    while start < len(order):
+        num_rows = max(1, batch_tokens // _round_up(int(lengths[order[start]]), PAD_MULTIPLE_TOKENS))
+        batches.append(order[start : start + num_rows])
+        start += num_rows
+    return batches
 
 
 def padded_batches(examples: LabelledExamples, order: list[np.ndarray], *, pad_id: int) -> Iterator[LabelledBatch]:
@@ -159,7 +174,9 @@ def padded_batches(examples: LabelledExamples, order: list[np.ndarray], *, pad_i
             rows_B=rows,
             input_ids_BS=input_ids_BS,
             token_type_ids_BS=segment_one_BS.astype(np.int64),
-            attention_mask_BS=present_BS.astype(np.int64),
+            lengths_B=lengths_B,
+            present_BS=present_BS,
+            source=source,
             labels=labels,
         )
 

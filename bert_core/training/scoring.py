@@ -41,9 +41,7 @@ def score_classes(examples: LabelledExamples, probabilities: np.ndarray, labels:
     return classification_scores(examples.labels, probabilities.argmax(axis=1), labels)
 
 
-def score_tags(
-    examples: LabelledExamples, predictions: TokenPredictions, labels: list[str]
-) -> dict[str, Any]:
+def score_tags(examples: LabelledExamples, predictions: TokenPredictions, labels: list[str]) -> dict[str, Any]:
     """Score the entities of a split by record, windows of long texts merged."""
     tokens, offsets = scored_tokens(examples)
     return entity_scores(examples.token_labels[tokens], predictions.tags[tokens], offsets, labels)
@@ -125,10 +123,10 @@ def readable_entities(
 
 
 def write_scores(folder: Path, family: str, labels: list[str], **parts: Any) -> None:
-    """Write `scores.json`: family, labels, the name of the main score, and the parts given (dev, test,
-    ...).""" content = {"family": family, "labels": labels, "main_score": MAIN_SCORES[family], **parts} text
-    = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n" (folder /
-    "scores.json").write_text(text, encoding="utf-8")
+    """Write `scores.json`: family, labels, the name of the main score, and the parts given (dev, test, ...)."""
+    content = {"family": family, "labels": labels, "main_score": MAIN_SCORES[family], **parts}
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    (folder / "scores.json").write_text(text, encoding="utf-8")
 
 
 def write_predictions(folder: Path, lines: Iterator[dict[str, Any]]) -> None:

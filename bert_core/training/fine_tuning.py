@@ -1,0 +1,277 @@
+"""Fine-tuning: the head and the encoder trained together on a task's labelled examples, scored on dev and test.
+
+Every step is a function of (seed, step number, weights): order and dropout draw from keys. After each epoch dev is
+scored; the weights of the best epoch are kept where the recipe says so, test is scored once, with the weights kept.
+A loss or gradient that is not finite stops the run before it reaches the weights.
+
+Written to the output folder: the model in the layout of transformers, `metrics.jsonl` (every step's loss, every
+epoch's dev scores), `scores.json`, `predictions.jsonl`.
+
+Not here: checkpoints (a fine-tuning is short and starts over), and the making of labelled examples.
+
+Source: Devlin et al. 2019 (arXiv:1810.04805), appendix A.3.
+"""
+
+import json
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from bert_core.errors import CheckpointError, TaskDataError, TrainingError
+from bert_core.model.dropout import seed_dropout
+from bert_core.model.encoder import BertConfig
+from bert_core.model.exchange import load_encoder, read_config, resolve_folder
+from bert_core.model.heads import FineTuneModel, build_model, classification_loss, output_names, save_fine_tuned
+from bert_core.progress import Progress, silent
+from bert_core.randomness import seed_of
+from bert_core.tokens.tokenizer import WordPieceTokenizer
+from bert_core.training.device import choose_device
+from bert_core.training.fine_tune_job import FineTuneJob
+from bert_core.training.inference import logits_of, mean_loss, predict_classes, predict_tags, scored
+from bert_core.training.labelled_batches import (
+    LabelledExamples,
+    padded_batches,
+    read_labelled,
+    training_order,
+)
+from bert_core.training.optimization import build_optimizer, clip_gradients, set_learning_rate
+from bert_core.training.scoring import (
+    MAIN_SCORES,
+    class_predictions,
+    score_classes,
+    score_tags,
+    tag_predictions,
+    write_predictions,
+    write_scores,
+)
+from bert_core.training.stopping import StopFlag, TrainingStopped, listening_for_stop
+
+
+def run_fine_tune(job: FineTuneJob, progress: Progress = silent, stop: StopFlag | None = None) -> dict[str, Any]:
+    """Fine-tune, score, and write the model folder.
+
+    Args:
+        job: what to train on what.
+        progress: told the steps done, with loss and the best dev score.
+        stop: asked between steps; None to listen for SIGTERM and SIGINT here.
+
+    Returns:
+        Counts: `num_train_examples`, `num_dev_examples`, `num_test_examples`, `epochs`, `steps`, `best_epoch` (from
+        1), `train_loss` (of the last epoch), `dev` and `test` scores, `seconds`, `device`.
+
+    Raises:
+        TaskDataError: there is nothing to train on, or a label is outside the task's.
+        CheckpointError: the start does not fit the vocabulary or the examples.
+        TrainingError: a loss or gradient is not finite.
+        TrainingStopped: the process was asked to stop (exit 143 for SIGTERM); nothing is kept.
+    """
+    if stop is None:
+        with listening_for_stop() as stop:
+            return run_fine_tune(job, progress, stop)
+    if job.num_threads:
+        torch.set_num_threads(job.num_threads)
+    return _FineTuning(job, progress, stop).run()
+
+
+class _FineTuning:
+    """The state of one fine-tuning: model, splits, what was measured."""
+
+    def __init__(self, job: FineTuneJob, progress: Progress, stop: StopFlag) -> None:
+        self.job, self.task, self.config = job, job.task, job.task.fine_tune
+        self.progress, self.stop = progress, stop
+        self.splits = {split: read_labelled(job.labelled_folder, split) for split in ("train", "dev", "test")}
+        _check_examples(job, self.splits)
+        tokenizer = WordPieceTokenizer.from_folder(job.vocabulary_folder)
+        self.pad_id = tokenizer.pad_id
+        self.model = starting_model(job, tokenizer.vocabulary_size, self.pad_id)
+        longest = max(int(split.lengths.max(initial=0)) for split in self.splits.values())
+        if longest > self.model.config.max_position_embeddings:
+            raise CheckpointError(
+                f"{job.labelled_folder}: examples of {longest} tokens, expected at most the "
+                f"{self.model.config.max_position_embeddings} positions of the model; lower fine_tune.max_tokens"
+            )
+        self.device = choose_device(job.precision)
+        self.model.to(self.device.device)
+        self.metrics: list[dict[str, Any]] = []
+
+    def run(self) -> dict[str, Any]:
+        """Train all epochs, choose the weights, score test, write everything."""
+        began = time.monotonic()
+        train, dev, test = self.splits["train"], self.splits["dev"], self.splits["test"]
+        orders = [
+            training_order(train.lengths, self.job.seed, epoch, self.config.batch_examples)
+            for epoch in range(self.config.epochs)
+        ]
+        num_steps = sum(len(order) for order in orders)
+        optimizer, rate_of = build_optimizer(self.model, self.config.optimization, num_steps)
+        best_epoch, best = 0, (-math.inf, -math.inf)
+        best_weights: dict[str, torch.Tensor] = {}
+        first_step, train_loss = 0, 0.0
+        dev_scores: dict[str, Any] = {}
+        for epoch, order in enumerate(orders):
+            train_loss = self._train_epoch(epoch, order, first_step, num_steps, optimizer, rate_of)
+            first_step += len(order)
+            scores, loss, _ = self._evaluate(dev)
+            self.metrics.append(_dev_row(first_step, epoch, loss, scores))
+            rank = (scores[MAIN_SCORES[self.task.family]], -loss)  # a small dev set ties often; its loss decides
+            keeps_best = self.config.keep_best_on_dev and dev.num_examples > 0
+            if rank > best or not keeps_best:
+                best_epoch, best, dev_scores = epoch + 1, rank, scores
+                if keeps_best:
+                    best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        if best_weights:
+            self.model.load_state_dict(best_weights)
+        test_scores, _, lines = self._evaluate(test)
+        counts = {
+            "num_train_examples": train.num_examples,
+            "num_dev_examples": dev.num_examples,
+            "num_test_examples": test.num_examples,
+            "epochs": self.config.epochs,
+            "steps": num_steps,
+            "best_epoch": best_epoch,
+            "train_loss": train_loss,
+            "dev": dev_scores,
+            "test": test_scores,
+        }
+        self._write(counts, lines)
+        return counts | {"seconds": round(time.monotonic() - began, 3), "device": str(self.device)}
+
+    def _train_epoch(self, epoch, order, first_step, num_steps, optimizer, rate_of) -> float:
+        """Take one step for each batch; return the mean loss."""
+        train, losses = self.splits["train"], []
+        self.model.train()
+        for step, batch in enumerate(padded_batches(train, order, pad_id=self.pad_id), start=first_step):
+            if self.stop.signal_number is not None:
+                raise TrainingStopped(
+                    f"fine-tuning stopped at step {step} of {num_steps} by signal {self.stop.signal_number}; "
+                    "run again to start it over",
+                    self.stop.signal_number,
+                )
+            seed_dropout(seed_of(self.job.seed, "fine_tune", "dropout", step))
+            with self.device.autocast():
+                logits = logits_of(self.model, batch, self.device.device)
+            loss = classification_loss(logits, torch.from_numpy(batch.labels).to(self.device.device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = clip_gradients(self.model, self.config.optimization.max_gradient_norm)
+            value = float(loss.detach())
+            if not (math.isfinite(value) and math.isfinite(norm)):
+                raise TrainingError(
+                    f"step {step} of {num_steps}: loss {value}, gradient norm {norm}, expected finite numbers; lower "
+                    f"fine_tune.optimization.learning_rate {self.config.optimization.learning_rate:g}"
+                )
+            rate = rate_of(step)
+            set_learning_rate(optimizer, rate)
+            optimizer.step()
+            losses.append(value)
+            self.metrics.append(
+                {
+                    "split": "train",
+                    "step": step + 1,
+                    "epoch": epoch + 1,
+                    "loss": value,
+                    "learning_rate": rate,
+                    "gradient_norm": norm,
+                }
+            )
+            self.progress(step + 1, num_steps, "steps", loss=value, epoch=epoch + 1)
+        return float(np.mean(losses))
+
+    def _evaluate(self, examples: LabelledExamples) -> tuple[dict[str, Any], float, Any]:
+        """Return scores, mean loss, and the readable predictions (made only when they are walked)."""
+        labels, device = self.task.labels, self.device.device
+        if self.task.family == "single_sentence":
+            found = predict_classes(self.model, examples, device, pad_id=self.pad_id)
+            gold = found[np.arange(len(found)), examples.labels]
+            return (
+                score_classes(examples, found, labels),
+                mean_loss(gold),
+                class_predictions(examples, found, labels),
+            )
+        tags = predict_tags(self.model, examples, device, pad_id=self.pad_id)
+        loss = mean_loss(tags.gold_probabilities[scored(examples)])
+        return score_tags(examples, tags, labels), loss, tag_predictions(examples, tags, labels)
+
+    def _write(self, counts: dict[str, Any], lines: Any) -> None:
+        folder, job = self.job.output_folder, self.job
+        save_fine_tuned(
+            folder,
+            self.model,
+            job.vocabulary_folder,
+            self.task.labels,
+            max_tokens=self.config.max_tokens,
+            card={
+                "family": self.task.family,
+                "labels": self.task.labels,
+                "training examples": counts["num_train_examples"],
+                "epochs": f"{counts['epochs']}, best on dev: {counts['best_epoch']}",
+                "learning rate": self.config.optimization.learning_rate,
+                "seed": job.seed,
+                f"dev {MAIN_SCORES[self.task.family]}": counts["dev"].get(MAIN_SCORES[self.task.family]),
+                f"test {MAIN_SCORES[self.task.family]}": counts["test"].get(MAIN_SCORES[self.task.family]),
+            },
+        )
+        with (folder / "metrics.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in self.metrics)
+        write_scores(
+            folder,
+            self.task.family,
+            self.task.labels,
+            best_epoch=counts["best_epoch"],
+            dev=counts["dev"],
+            test=counts["test"],
+        )
+        write_predictions(folder, lines)
+
+
+def starting_model(job: FineTuneJob, vocabulary_size: int, pad_id: int) -> FineTuneModel:
+    """Build the model with its first weights: the start's encoder, or random ones; the head is drawn from the seed.
+
+    The head's weights depend on the seed alone, so every start of a comparison begins with the same head.
+
+    Raises:
+        RequestError: the start does not exist.
+        CheckpointError: it is no BERT, or its vocabulary has another size.
+    """
+    dropout = job.task.fine_tune.dropout
+    dropout = job.model.dropout if dropout is None else dropout
+    shape_of = job.start if job.start is not None else job.like
+    if shape_of is None:
+        config = BertConfig.of(job.model, vocabulary_size, dropout=dropout, pad_token_id=pad_id)
+    else:
+        config = read_config(resolve_folder(shape_of), dropout=dropout)
+        if config.vocab_size != vocabulary_size:
+            raise CheckpointError(
+                f"{shape_of}: a vocabulary of {config.vocab_size} entries, expected the {vocabulary_size} of "
+                f"{job.vocabulary_folder}; start from a model of this vocabulary"
+            )
+    model = build_model(job.task.family, config, job.task.labels, seed_of(job.seed, "fine_tune", "weights"))
+    if job.start is not None:
+        encoder, _ = load_encoder(job.start, dropout=dropout, seed=seed_of(job.seed, "fine_tune", "weights"))
+        wanted = model.bert.state_dict().keys()  # a tagger has no pooler
+        model.bert.load_state_dict({name: value for name, value in encoder.state_dict().items() if name in wanted})
+    return model
+
+
+def _check_examples(job: FineTuneJob, splits: dict[str, LabelledExamples]) -> None:
+    """Refuse examples that do not belong to the task."""
+    num_outputs = len(output_names(job.task.family, job.task.labels))
+    if splits["train"].num_examples == 0:
+        raise TaskDataError(f"{job.labelled_folder}: no training examples; give the task labelled records")
+    for split, examples in splits.items():
+        is_class = job.task.family == "single_sentence"
+        values = examples.labels if is_class else examples.token_labels[scored(examples)]
+        is_short = not is_class and len(examples.token_labels) != len(examples.input_ids)
+        if is_short or (len(values) and (values.min() < 0 or values.max() >= num_outputs)):
+            raise TaskDataError(
+                f"{job.labelled_folder}: labels of {split} are not those of family {job.task.family!r} with labels "
+                f"{job.task.labels}; build the labelled examples again"
+            )
+
+
+def _dev_row(step: int, epoch: int, loss: float, scores: dict[str, Any]) -> dict[str, Any]:
+    numbers = {name: value for name, value in scores.items() if isinstance(value, int | float)}
+    return {"split": "dev", "step": step, "epoch": epoch + 1, "loss": loss, **numbers}
