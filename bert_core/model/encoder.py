@@ -46,8 +46,7 @@ class BertConfig:
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_attention_heads:
             raise CheckpointError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
-                f"{self.num_attention_heads}"
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
             )
 
     @classmethod
@@ -81,25 +80,19 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(
-            config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id
-        )
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(
-        self, input_ids_BS: Tensor, token_type_ids_BS: Tensor, position_ids_BS: Tensor | None
-    ) -> Tensor:
+    def forward(self, input_ids_BS: Tensor, token_type_ids_BS: Tensor, position_ids_BS: Tensor | None) -> Tensor:
         """Return vectors (B, S, D)."""
         if position_ids_BS is None:
             positions = self.position_embeddings.weight[: input_ids_BS.shape[1]]
         else:
             positions = self.position_embeddings(position_ids_BS)
-        vectors_BSD = (
-            self.word_embeddings(input_ids_BS) + self.token_type_embeddings(token_type_ids_BS) + positions
-        )
+        vectors_BSD = self.word_embeddings(input_ids_BS) + self.token_type_embeddings(token_type_ids_BS) + positions
         return self.dropout(self.LayerNorm(vectors_BSD))
 
 
@@ -117,15 +110,13 @@ class BertSelfAttention(nn.Module):
         num_examples, num_positions, hidden_size = hidden_BSD.shape
         head_size = hidden_size // self.num_heads
         qkv_BSD3 = self.qkv(hidden_BSD)
-        q_BHSK, k_BHSK, v_BHSK = qkv_BSD3.view(
-            num_examples, num_positions, 3, self.num_heads, head_size
-        ).permute(2, 0, 3, 1, 4)
+        q_BHSK, k_BHSK, v_BHSK = qkv_BSD3.view(num_examples, num_positions, 3, self.num_heads, head_size).permute(
+            2, 0, 3, 1, 4
+        )
         if qkv_BSD3.device.type != "cpu":
             mask = None if bias_B11S is None else bias_B11S.to(qkv_BSD3.dtype)
             dropout = self.dropout.probability if self.training else 0.0
-            mixed_BHSK = F.scaled_dot_product_attention(
-                q_BHSK, k_BHSK, v_BHSK, attn_mask=mask, dropout_p=dropout
-            )
+            mixed_BHSK = F.scaled_dot_product_attention(q_BHSK, k_BHSK, v_BHSK, attn_mask=mask, dropout_p=dropout)
         else:
             scores_BHSS = (q_BHSK * (1.0 / math.sqrt(head_size))) @ k_BHSK.transpose(2, 3)
             if bias_B11S is not None:

@@ -37,9 +37,7 @@ class PretrainingBatch:
 
     def to(self, device: torch.device) -> "PretrainingBatch":
         """Return the batch on `device`."""
-        return PretrainingBatch(
-            *(getattr(self, part.name).to(device, non_blocking=True) for part in fields(self))
-        )
+        return PretrainingBatch(*(getattr(self, part.name).to(device, non_blocking=True) for part in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,100 @@
+"""Run one training job in this process: `python -m bert_core.training JOB.json`.
+
+Standard output carries JSON lines and nothing else:
+
+    {"event": "progress", "done": 20, "total": 100, "unit": "steps", "measures": {"loss": 5.1}}
+    {"event": "result", "counts": {...}}
+    {"event": "error", "kind": "TrainingError", "message": "..."}
+
+Log lines go to standard error. Exit codes: 0 done, 1 the work failed, 2 the job was wrong, 143 or 130 stopped by a signal.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bert_core.errors import BertlineError, RequestError, TrainingError
+
+_SECONDS_BETWEEN_LINES = 0.5
+
+
+class _JsonLines:
+    """A progress listener that writes at most two lines a second, and always the last."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, done: int, total: int, unit: str, **measures: float) -> None:
+        now = time.monotonic()
+        if done >= total or now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = now
+            emit({"event": "progress", "done": done, "total": total, "unit": unit, "measures": measures})
+
+
+def emit(event: dict[str, Any]) -> None:
+    """Write one event as a line."""
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the job and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bert_core.training", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("job", type=Path, help="the job, a JSON file")
+    parser.add_argument("--parent-pid", type=int, help="stop when this process is no longer the parent")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        emit({"event": "result", "counts": _run(options.job, options.parent_pid)})
+    except BertlineError as error:
+        return _fail(error, error.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        advice = "out of memory; lower batch_examples or examples.max_tokens, or take a smaller model"
+        return _fail(TrainingError(f"{advice} ({str(error).splitlines()[0] if str(error) else 'MemoryError'})"), 1)
+    return 0
+
+
+def _run(job_path: Path, parent_pid: int | None) -> dict[str, Any]:
+    """Read the job and run it, listening for signals from the first moment."""
+    try:
+        data = json.loads(job_path.read_text(encoding="utf-8"))
+        kind = data.get("kind") if isinstance(data, dict) else None
+    except (OSError, ValueError) as error:
+        raise RequestError(f"job {str(job_path)!r} cannot be read: {error}") from error
+    if parent_pid is not None and os.getppid() != parent_pid:
+        raise TrainingError(f"the process {parent_pid} that asked for this job is gone; run again")
+    from bert_core.training.stopping import listening_for_stop
+
+    with listening_for_stop(parent_pid) as stop:
+        if kind == "transfer":
+            from bert_core.training.job import TransferJob
+            from bert_core.training.loop import train_transfer
+
+            return train_transfer(TransferJob.from_dict(data), _JsonLines(), stop)
+        if kind == "fine_tune":
+            from bert_core.training.fine_tune_job import FineTuneJob
+            from bert_core.training.fine_tuning import run_fine_tune
+
+            return run_fine_tune(FineTuneJob.from_dict(data), _JsonLines())
+    raise RequestError(f"job {str(job_path)!r} is of kind {kind!r}, expected 'transfer' or 'fine_tune'")
+
+
+def _fail(error: BertlineError, exit_code: int) -> int:
+    emit({"event": "error", "kind": type(error).__name__, "message": str(error)})
+    return exit_code
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""Pretraining: the loop from examples and a start to a model folder.
+
+Every step is a function of (seed, step number, weights): batches, masks and dropout draw from keys, so a run that
+was killed and goes on from a checkpoint ends with the same bits as one that was not. A loss or gradient that is not
+finite stops the run before it reaches the weights.
+
+What this file does not do: read recipes, choose folders, start processes (`process.py`).
+"""
+
+import contextlib
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bert_core.errors import CheckpointError, RequestError, TrainingError
+from bert_core.examples.masking import MaskVocabulary
+from bert_core.examples.reader import ExampleSet
+from bert_core.model.dropout import seed_dropout
+from bert_core.model.encoder import BertConfig, initialise
+from bert_core.model.exchange import load_pretraining, save_model
+from bert_core.model.pretraining import BertForPretraining
+from bert_core.progress import Progress
+from bert_core.randomness import seed_of
+from bert_core.store.fingerprint import fingerprint_of
+from bert_core.tokens.vocabulary_files import load_vocabulary
+from bert_core.training.batches import BatchPlan, DrawnBatch, draw_batch, prefetch
+from bert_core.training.device import choose_device
+from bert_core.training.evaluation import evaluate_pretraining, evaluation_batches
+from bert_core.training.history import EVALUATION_COLUMNS, STEP_COLUMNS, History
+from bert_core.training.job import TransferJob
+from bert_core.training.optimization import build_optimizer, clip_gradients, set_learning_rate
+from bert_core.training.resume import load_resume_checkpoint, save_resume_checkpoint
+from bert_core.training.run_files import RunFiles
+from bert_core.training.stopping import StopFlag, TrainingStopped, listening_for_stop
+
+_log = logging.getLogger(__name__)
+
+
+def train_transfer(job: TransferJob, progress: Progress, stop: StopFlag | None = None) -> dict[str, Any]:
+    """Train and write the model folder.
+
+    Args:
+        job: what to train on what.
+        progress: told the steps done, with loss, learning rate and tokens per second.
+        stop: asked between steps; None to listen for SIGTERM and SIGINT here.
+
+    Returns:
+        counts: steps, examples, tokens, seconds, tokens_per_second, the train loss over the last tenth of the steps,
+        and held-out losses and accuracies.
+
+    Raises:
+        TrainingError: a loss or gradient is not finite.
+        TrainingStopped: the process was asked to stop; a checkpoint was saved.
+        CheckpointError: the start does not fit the vocabulary or the examples.
+    """
+    if stop is None:
+        with listening_for_stop() as flag:
+            return train_transfer(job, progress, flag)
+    if job.num_threads:
+        torch.set_num_threads(job.num_threads)
+    training = _Training(job)
+    training.restore()
+    with contextlib.closing(RunFiles(job.runs_folder, training.steps_done)) as runs:
+        training.run(progress, stop, runs)
+    return training.finish()
+
+
+class _Training:
+    """One training: data, model, optimizer, and the history of its steps."""
+
+    def __init__(self, job: TransferJob) -> None:
+        self.job, self.config = job, job.transfer
+        self.device = choose_device(job.precision)
+        self.examples = ExampleSet.open(job.examples_folder, "train")
+        if not self.examples.num_examples:
+            raise RequestError(f"{job.examples_folder}: no train examples; is the corpus too small?")
+        self.vocabulary = MaskVocabulary.from_folder(job.vocabulary_folder)
+        self.model, self.start_report = _start_model(job)
+        self.model.to(self.device.device)
+        self.pad_id = self.model.config.pad_token_id
+        self.plan = BatchPlan(
+            self.examples.lengths,
+            [self.examples.rows_of_round(each) for each in range(self.examples.rounds)],
+            self.config.batch_examples,
+            job.seed,
+            job.stage,
+        )
+        self.held_out = evaluation_batches(
+            ExampleSet.open(job.examples_folder, "held_out"),
+            self.config.batch_examples,
+            self.config.masking,
+            self.vocabulary,
+            job.seed,
+            self.pad_id,
+        )
+        self.optimizer, self.learning_rate = build_optimizer(self.model, self.config.optimization, self.config.steps)
+        self.history = History(self.config.steps)
+        self.job_digest = fingerprint_of(job.what_bits_depend_on())
+        self.steps_done = self.resumed_at = 0
+        self.step_seconds: list[float] = []
+
+    def restore(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        self.steps_done, tensors = load_resume_checkpoint(
+            self.job.resume_folder, self.model, self.optimizer, self.job_digest
+        )
+        self.history.restore(tensors)
+        self.resumed_at = self.steps_done
+        _log.info(
+            "%s: %s parameters, %s, %s threads; %s train and %s held-out examples; step %s of %s",
+            self.job.stage,
+            sum(parameter.numel() for parameter in self.model.parameters()),
+            self.device,
+            torch.get_num_threads(),
+            self.examples.num_examples,
+            sum(len(batch.example_ids) for batch in self.held_out),
+            self.steps_done,
+            self.config.steps,
+        )
+
+    def run(self, progress: Progress, stop: StopFlag, runs: RunFiles) -> None:
+        """Run the steps that are left, with evaluations and checkpoints on their way."""
+        total = self.config.steps
+        self.model.train()
+        with contextlib.closing(prefetch(self._draw, range(self.steps_done, total))) as batches:
+            for batch in batches:
+                started = time.perf_counter()
+                self._step(batch, runs)
+                self.step_seconds.append(time.perf_counter() - started)
+                done = self.steps_done
+                if done % self.history.row_steps == 0 or done == total:
+                    row = self.history.train_row(done, self.history.row_steps)
+                    runs.write({**row, "tokens_per_second": self._tokens_per_second(100)})
+                progress(
+                    done,
+                    total,
+                    "steps",
+                    loss=self.history.steps[-1][0],
+                    learning_rate=self.history.steps[-1][9],
+                    tokens_per_second=self._tokens_per_second(20),
+                )
+                if done % self.config.evaluate_every_steps == 0 or done == total:
+                    self._evaluate(runs)
+                if stop.signal_number is not None and done < total:
+                    folder = self._save_resume()
+                    raise TrainingStopped(
+                        f"{self.job.stage}: stopped by signal {stop.signal_number} after step {done} of {total}; "
+                        f"saved as {folder.name}, run again to go on",
+                        stop.signal_number,
+                    )
+                if done % self.config.save_every_steps == 0 and done < total:
+                    self._save_resume()
+
+    def finish(self) -> dict[str, Any]:
+        """Write the model folder and return the counts."""
+        total = self.config.steps
+        row = self.history.train_row(total, max(1, total // 10))
+        counts: dict[str, Any] = {
+            "steps": total,
+            "examples": row["examples"],
+            "tokens": row["tokens"],
+            "train_loss": row["loss"],
+            "train_mlm_loss": row["mlm_loss"],
+        }
+        last = self.history.evaluation_row(len(self.history.evaluations) - 1)
+        counts |= {f"held_out_{key}": last[key] for key in EVALUATION_COLUMNS if key != "step"}
+        save_model(
+            self.job.output_folder,
+            self.model,
+            self.job.vocabulary_folder,
+            kind="pretraining",
+            card={"stage": self.job.stage, "seed": self.job.seed, **counts},
+            dtype=self.job.stored_dtype,
+        )
+        self.history.write(self.job.output_folder / "metrics.jsonl")
+        return counts | {
+            "start": self.start_report,
+            "device": str(self.device),
+            "num_threads": torch.get_num_threads(),
+            "resumed_at_step": self.resumed_at,
+            "seconds": sum(self.step_seconds),
+            "tokens_per_second": self._tokens_per_second(len(self.step_seconds)),
+        }
+
+    def _draw(self, step: int) -> DrawnBatch:
+        epoch, rows = self.plan.rows(step)
+        masking = self.config.masking
+        return draw_batch(self.examples, rows, masking, self.vocabulary, self.job.seed, epoch, self.pad_id)
+
+    def _step(self, batch: DrawnBatch, runs: RunFiles) -> None:
+        """Do one optimizer step, or raise before it where a number is not finite."""
+        step = self.steps_done
+        seed_dropout(seed_of(self.job.seed, self.job.stage, "dropout", step))
+        with self.device.autocast():
+            output = self.model(batch.tensors.to(self.device.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        output.loss.backward()
+        norm = clip_gradients(self.model, self.config.optimization.max_gradient_norm)
+        loss = float(output.loss.detach())
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            dump = runs.dump_batch(step, batch, f"loss {loss}, gradient norm {norm}")
+            raise TrainingError(
+                f"{self.job.stage}: loss {loss}, gradient norm {norm} at step {step + 1}, expected finite numbers; "
+                f"the batch is described in {dump}; lower optimization.learning_rate or look at these examples"
+            )
+        rate = self.learning_rate(step)
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.step()
+        measured = {
+            "loss": loss,
+            "mlm_loss": output.mlm_loss,
+            "nsp_loss": output.nsp_loss,
+            "mlm_correct": output.mlm_correct,
+            "num_mlm": output.num_mlm,
+            "nsp_correct": output.nsp_correct,
+            "num_nsp": output.num_nsp,
+            "examples": len(batch.example_ids),
+            "tokens": batch.num_tokens,
+            "learning_rate": rate,
+            "gradient_norm": norm,
+        }
+        self.history.steps.append(tuple(float(measured[name]) for name in STEP_COLUMNS))
+        self.steps_done += 1
+
+    def _evaluate(self, runs: RunFiles) -> None:
+        values = {"step": self.steps_done, **evaluate_pretraining(self.model, self.held_out, self.device)}
+        self.history.evaluations.append(tuple(float(values[name]) for name in EVALUATION_COLUMNS))
+        runs.write(self.history.evaluation_row(len(self.history.evaluations) - 1))
+
+    def _save_resume(self) -> Path:
+        return save_resume_checkpoint(
+            self.job.resume_folder,
+            self.steps_done,
+            self.model,
+            self.optimizer,
+            self.history.tensors(),
+            self.job_digest,
+        )
+
+    def _tokens_per_second(self, num_steps: int) -> float:
+        """Return the rate over the last `num_steps` steps of this process; 0 before the first."""
+        seconds = self.step_seconds[-num_steps:] if num_steps else []
+        if not seconds:
+            return 0.0
+        return sum(row[8] for row in self.history.steps[-len(seconds) :]) / sum(seconds)
+
+
+def _start_model(job: TransferJob) -> tuple[BertForPretraining, str]:
+    """Return the model to start from and one line on where it came from."""
+    num_entries = len(load_vocabulary(job.vocabulary_folder))
+    dropout = job.transfer.dropout if job.transfer.dropout is not None else job.model.dropout
+    if job.start is None:
+        config = BertConfig.of(job.model, num_entries, dropout=dropout)
+        model = BertForPretraining(config)
+        initialise(model, job.seed, config.initializer_range)
+        report = "random weights"
+    else:
+        model, loaded = load_pretraining(job.start, dropout=dropout, seed=job.seed)
+        config = model.config
+        report = f"{loaded.num_loaded} tensors read, {len(loaded.fresh)} drawn anew, {len(loaded.unused)} unused"
+        for name in loaded.fresh:
+            _log.warning("%s lacks %s; it is drawn anew", job.start, name)
+        if config.vocab_size < num_entries:
+            raise CheckpointError(
+                f"{job.start}: {config.vocab_size} token embeddings, but the vocabulary has {num_entries} entries; "
+                "take the vocabulary of that model"
+            )
+    if job.transfer.examples.max_tokens > config.max_position_embeddings:
+        raise CheckpointError(
+            f"examples of {job.transfer.examples.max_tokens} tokens, but the model knows "
+            f"{config.max_position_embeddings} positions; lower examples.max_tokens"
+        )
+    return model, report

@@ -1,0 +1,55 @@
+"""What a training leaves for the one who watches it: TensorBoard events, a live log of rows, a dump of a bad batch.
+
+These files hold times and differ from run to run; they lie apart from the output, whose bytes do not.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bert_core.training.batches import DrawnBatch
+
+
+class RunFiles:
+    """Writes to one folder while training runs."""
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        """Open the folder; events after `first_step`, from a run that was killed, are hidden."""
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._live = (folder / "live.jsonl").open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Take note of one row of metrics."""
+        self._live.write(json.dumps(row) + "\n")
+        self._live.flush()
+        for name, value in row.items():
+            if name not in ("split", "step"):
+                self._events.add_scalar(f"{row['split']}/{name}", value, row["step"])
+        self._events.flush()
+
+    def dump_batch(self, step: int, batch: DrawnBatch, reason: str) -> Path:
+        """Write which examples and tokens a bad batch had; return the file."""
+        path = self._folder / f"bad-batch-step-{step}.json"
+        content = {
+            "step": step,
+            "reason": reason,
+            "example_ids": [int(each) for each in batch.example_ids],
+            "masked_input_ids": [
+                row[:length]
+                for row, length in zip(
+                    batch.tensors.input_ids_BS.tolist(), batch.tensors.lengths_B.tolist(), strict=True
+                )
+            ],
+        }
+        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        return path
+
+    def close(self) -> None:
+        """Close the files."""
+        self._live.close()
+        self._events.close()

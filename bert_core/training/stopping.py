@@ -1,0 +1,71 @@
+"""Stop when asked to: the first SIGTERM or SIGINT sets a flag, a later one leaves at once.
+
+The loop reads the flag between steps, saves and raises `TrainingStopped`, whose exit code is 128 + signal (143, 130).
+Signals within a second of the first count as the same one, because a terminal and a supervisor may both
+send it. A process whose parent is gone asks itself to stop.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+from bert_core.errors import TrainingError
+
+_SAME_SIGNAL_SECONDS = 1.0
+
+
+class TrainingStopped(TrainingError):
+    """Training was asked to stop and can go on later."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
+
+
+class StopFlag:
+    """Whether and by which signal this process was asked to stop."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._asked_at = 0.0
+
+    def ask(self, signal_number: int, _frame: object = None) -> None:
+        """Take note of a signal; leave the process where it is a later one."""
+        if self.signal_number is None:
+            self.signal_number, self._asked_at = signal_number, time.monotonic()
+        elif time.monotonic() - self._asked_at > _SAME_SIGNAL_SECONDS:
+            os._exit(128 + signal_number)
+
+
+@contextlib.contextmanager
+def listening_for_stop(parent_pid: int | None = None) -> Iterator[StopFlag]:
+    """Turn SIGTERM and SIGINT into a flag, and watch that `parent_pid` stays the parent.
+
+    Outside the main thread signals stay as they are.
+    """
+    flag, done = StopFlag(), threading.Event()
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, flag.ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    watcher = None
+    if parent_pid is not None:
+
+        def watch() -> None:
+            while not done.wait(1.0):
+                if os.getppid() != parent_pid and flag.signal_number is None:
+                    flag.ask(signal.SIGTERM)
+
+        watcher = threading.Thread(target=watch, name="parent-watch", daemon=True)
+        watcher.start()
+    try:
+        yield flag
+    finally:
+        done.set()
+        if watcher is not None:
+            watcher.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
