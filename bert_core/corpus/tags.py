@@ -77,15 +77,11 @@ def spans_to_bio(
     last = np.ones(len(tokens), bool)
     last[:-1] = first[1:]
     covered = span[first]
-    misaligned[covered] = (token_starts[tokens[first]] != starts[covered]) | (
-        token_ends[tokens[last]] != ends[covered]
-    )
+    misaligned[covered] = (token_starts[tokens[first]] != starts[covered]) | (token_ends[tokens[last]] != ends[covered])
     return tags, misaligned
 
 
-def decode_bio(
-    tag_ids: np.ndarray, row_offsets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def decode_bio(tag_ids: np.ndarray, row_offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Find the entities of many rows of tags.
 
     Example (one row, labels x and y): `[1, 2, 4, 0]`, which is B-x I-x I-y O -> rows [0, 0], starts [0, 2],
@@ -127,6 +123,6 @@ def bio_to_spans(tag_ids: Sequence[int] | np.ndarray, labels: Sequence[str]) -> 
     tags = np.asarray(tag_ids, np.int64)
     _, starts, ends, types = decode_bio(tags, np.array([0, len(tags)]))
     return [
-        (start, end, labels[kind])
+        (int(start), int(end), str(labels[kind]))
         for start, end, kind in zip(starts.tolist(), ends.tolist(), types.tolist(), strict=True)
     ]

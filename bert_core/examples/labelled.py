@@ -1,0 +1,252 @@
+"""Labelled records to examples: tokens with special ones, a class for each text or a tag for each token.
+
+A single sentence that is too long keeps its head, and the cuts are counted. A text to be tagged is never cut: a long
+one becomes overlapping windows, and each token is scored in the one window where it has most context, with -100 in
+the others. Tags follow the character offsets of the tokens, so an entity whose border lies inside a piece is counted
+as misaligned and not hidden.
+
+The labelled budget `max_train_examples` is a keyed draw over record ids: a larger budget holds every record of a
+smaller one. Nothing is padded or shuffled here (`training/labelled_batches.py`).
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bert_core.config import TaskConfig
+from bert_core.corpus.tags import bio_tags, spans_to_bio
+from bert_core.progress import Progress, silent
+from bert_core.randomness import key_of, mix64
+from bert_core.store.schemas import labelled_schema
+from bert_core.store.shards import list_array, list_column, read_shards, write_shards
+from bert_core.tokens.tokenizer import WordPieceTokenizer
+
+SPLITS = ("train", "dev", "test")
+IGNORED = -100
+NUM_SPECIAL_TOKENS = 2
+LABELS_NAME = "labels.json"
+
+_OVERLAP_SHARE = 4  # windows share a quarter of their tokens with the next
+_ROWS_AT_ONCE = 8192
+
+
+def build_labelled(
+    split_folder: Path,
+    vocabulary_folder: Path,
+    task: TaskConfig,
+    seed: int,
+    folder: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write the `train`, `dev` and `test` examples of a task, and `labels.json`.
+
+    Args:
+        split_folder: the task's records (schema `RECORDS`).
+        vocabulary_folder: with `vocab.txt` and `tokenizer.json`.
+        task: its family, labels, `max_train_examples` and `fine_tune.max_tokens`.
+        seed: of the run.
+        folder: empty folder for the shards (schema `labelled_schema`).
+        progress: called in records.
+
+    Returns:
+        Counts for each split: `records`, `examples`, `labels`, `cut`, `windowed`, `entities`, `misaligned_entities`,
+        `unk_fraction` of the tokens, `fill_fraction` of max_tokens.
+    """
+    tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
+    tables = {name: read_shards(split_folder, name) for name in SPLITS}
+    if task.max_train_examples is not None:
+        tables["train"] = _within_budget(tables["train"], task.max_train_examples, seed)
+    total = sum(table.num_rows for table in tables.values())
+    counts: dict[str, Any] = {}
+    done = 0
+    for name, table in tables.items():
+        tally = _Tally()
+        examples = _examples(table, tokenizer, task, tally)
+        write_shards(folder, name, labelled_schema(tokenizer.vocabulary_size), examples)
+        counts[name] = tally.counts(table, task)
+        done += table.num_rows
+        progress(done, total, "records")
+    content = {"family": task.family, "labels": task.labels}
+    if task.family == "sequence_labelling":
+        content["tags"] = bio_tags(task.labels)
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    (folder / LABELS_NAME).write_text(text, encoding="utf-8")
+    return counts
+
+
+def _within_budget(table: pa.Table, max_examples: int, seed: int) -> pa.Table:
+    """Draw records by their ids; the order of the table is kept."""
+    ids = table.column("record_id").to_numpy()
+    drawn = np.argsort(mix64(ids ^ key_of(seed, "budget")), kind="stable")[:max_examples]
+    return table.take(np.sort(drawn))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What becomes of one split."""
+
+    examples: int = 0
+    example_tokens: int = 0
+    tokens: int = 0
+    unknown: int = 0
+    cut: int = 0
+    windowed: int = 0
+    entities: int = 0
+    misaligned: int = 0
+
+    def counts(self, table: pa.Table, task: TaskConfig) -> dict[str, Any]:
+        """Lay it out as plain JSON values."""
+        found: dict[str, Any] = {"records": table.num_rows, "examples": self.examples}
+        if task.family == "single_sentence":
+            labels = table.column("label").to_pylist()
+            found |= {"cut": self.cut}
+        else:
+            labels = [kind for kinds in table.column("span_labels").to_pylist() for kind in kinds]
+            found |= {
+                "windowed": self.windowed,
+                "entities": self.entities,
+                "misaligned_entities": self.misaligned,
+            }
+        return found | {
+            "labels": {label: labels.count(label) for label in task.labels},
+            "unk_fraction": round(self.unknown / max(1, self.tokens), 6),
+            "fill_fraction": round(self.example_tokens / max(1, self.examples * task.fine_tune.max_tokens), 6),
+        }
+
+
+def _examples(table: pa.Table, tokenizer: WordPieceTokenizer, task: TaskConfig, tally: _Tally) -> Iterator[pa.Table]:
+    """Yield the examples of a split, some thousand records at a time."""
+    for first in range(0, table.num_rows, _ROWS_AT_ONCE):
+        records = table.slice(first, _ROWS_AT_ONCE).combine_chunks()
+        yield _examples_of(records, tokenizer, task, tally)
+
+
+def _examples_of(records: pa.Table, tokenizer: WordPieceTokenizer, task: TaskConfig, tally: _Tally) -> pa.Table:
+    tokens = tokenizer.encode(records.column("text").to_pylist())
+    lengths = np.diff(tokens.row_offsets)
+    room = task.fine_tune.max_tokens - NUM_SPECIAL_TOKENS
+    tagged = task.family == "sequence_labelling"
+    windows = cut_windows(lengths, room) if tagged else _heads(lengths, room)
+
+    # Every example is one special token, the tokens of its window, one special token.
+    sizes = windows.ends - windows.starts
+    offsets = np.concatenate([[0], np.cumsum(sizes + NUM_SPECIAL_TOKENS)])
+    inside = _ranges(offsets[:-1] + 1, sizes)
+    source = _ranges(tokens.row_offsets[windows.rows] + windows.starts, sizes)
+    ids = np.empty(offsets[-1], np.int32)
+    ids[offsets[:-1]], ids[offsets[1:] - 1], ids[inside] = tokenizer.cls_id, tokenizer.sep_id, tokens.ids[source]
+    char_starts, char_ends = np.full((2, len(ids)), -1, np.int32)
+    char_starts[inside], char_ends[inside] = tokens.char_starts[source], tokens.char_ends[source]
+
+    labels = np.full(len(sizes), IGNORED, np.int32)
+    if tagged:
+        tags, misaligned = _tags(records, tokens, task.labels)
+        scored = _ranges(
+            offsets[:-1] + 1 + windows.scored_starts - windows.starts, windows.scored_ends - windows.scored_starts
+        )
+        token_labels, label_offsets = np.full(len(ids), IGNORED, np.int32), offsets
+        token_labels[scored] = tags  # scored ranges of a text follow one another without a gap
+        tally.windowed += int((lengths > room).sum())
+        tally.entities += len(misaligned)
+        tally.misaligned += int(misaligned.sum())
+    else:
+        token_labels, label_offsets = np.zeros(0, np.int32), np.zeros(len(offsets), np.int64)
+        index = {label: number for number, label in enumerate(task.labels)}
+        labels[:] = [index[label] for label in records.column("label").to_pylist()]
+        tally.cut += int((lengths > room).sum())
+    tally.examples += len(sizes)
+    tally.example_tokens += len(ids)
+    tally.tokens += len(tokens.ids)
+    tally.unknown += int((tokens.ids == tokenizer.unk_id).sum())
+
+    record_ids = records.column("record_id").to_numpy()[windows.rows]
+    schema = labelled_schema(tokenizer.vocabulary_size)
+    columns = {
+        "example_id": mix64(record_ids ^ mix64(windows.starts.astype(np.uint64))),
+        "record_id": record_ids,
+        "input_ids": list_array(ids, offsets, schema.field("input_ids").type.value_type),
+        "length_a": sizes.astype(np.int32),
+        "label": labels,
+        "token_labels": list_array(token_labels, label_offsets, pa.int32()),
+        "char_starts": list_array(char_starts, offsets, pa.int32()),
+        "char_ends": list_array(char_ends, offsets, pa.int32()),
+        "text": records.column("text").take(windows.rows),
+    }
+    return pa.table(columns).cast(schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Ranges of tokens that become examples, int64 shape (num_windows,); offsets are within their text."""
+
+    rows: np.ndarray
+    """Text of each window, ascending."""
+    starts: np.ndarray
+    """First token."""
+    ends: np.ndarray
+    """One past the last token."""
+    scored_starts: np.ndarray
+    """First token that is scored here."""
+    scored_ends: np.ndarray
+    """One past the last token that is scored here."""
+
+
+def cut_windows(lengths: np.ndarray, room: int) -> Windows:
+    """Cover texts with overlapping windows, each token scored in the window where it has most context.
+
+    A token's context is its distance to the nearer end of the window, so it belongs to the window whose middle is
+    nearest (the first of two). The last window of a long text is moved back until it is full.
+
+    Example: a text of 10 tokens and room for 8 -> windows [0, 8) and [2, 10), scored [0, 5) and [5, 10).
+
+    Args:
+        lengths: tokens of each text, shape (num_texts,).
+        room: tokens of a window, without special tokens.
+    """
+    stride = room - room // _OVERLAP_SHARE
+    lengths = np.asarray(lengths, np.int64)
+    num_windows = 1 + np.maximum(0, -(-(lengths - room) // stride))
+    rows = np.repeat(np.arange(len(lengths)), num_windows)
+    number = _ranges(np.zeros(len(lengths), np.int64), num_windows)
+    starts = np.minimum(number * stride, np.maximum(0, lengths - room)[rows])
+    ends = np.minimum(starts + room, lengths[rows])
+    scored_starts, scored_ends = np.zeros(len(rows), np.int64), lengths[rows]
+    goes_on = np.flatnonzero(rows[1:] == rows[:-1])
+    borders = (starts[goes_on] + starts[goes_on + 1] + room - 1) // 2 + 1
+    scored_ends[goes_on] = scored_starts[goes_on + 1] = borders
+    return Windows(rows, starts, ends, scored_starts, scored_ends)
+
+
+def _heads(lengths: np.ndarray, room: int) -> Windows:
+    """Keep the first tokens of each text."""
+    ends = np.minimum(lengths, room)
+    zeros = np.zeros(len(lengths), np.int64)
+    return Windows(np.arange(len(lengths)), zeros, ends, zeros, ends)
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Lay ranges out one after the other: starts `[5, 0]`, lengths `[2, 3]` -> `[5, 6, 0, 1, 2]`."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+
+
+def _tags(records: pa.Table, tokens: Any, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Tag all tokens of some records, and say which of their entities are misaligned."""
+    span_starts, span_offsets = list_column(records, "span_starts")
+    span_ends, _ = list_column(records, "span_ends")
+    index = {label: number for number, label in enumerate(labels)}
+    kinds = [index[kind] for row in records.column("span_labels").to_pylist() for kind in row]
+    return spans_to_bio(
+        tokens.char_starts,
+        tokens.char_ends,
+        tokens.row_offsets,
+        span_starts,
+        span_ends,
+        np.array(kinds, np.int64),
+        span_offsets,
+    )
