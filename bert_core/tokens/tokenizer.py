@@ -1,21 +1,25 @@
 """Text to WordPiece ids with character offsets, equal to what the tokenizers library's BERT tokenizer gives.
 
-`encode` adds no special tokens and never reads one out of text. It does not train vocabularies (`vocabulary.py`)
-and knows nothing of words or sentences (`words.py`, `tokens.py`).
+`encode` adds no special tokens and never reads one out of text. The work is done by `wordpiece_kernel.py` over
+the bytes of Arrow columns; the few texts whose marks the library would reorder go to the library itself. It does not
+train vocabularies (`vocabulary.py`) and knows nothing of words or sentences (`words.py`, `tokens.py`).
 
 Source: Devlin et al. 2019 (arXiv:1810.04805); Wu et al. 2016 (arXiv:1609.08144), section 4.1, for WordPiece; the
 tokenizers library's BertNormalizer, BertPreTokenizer and WordPiece, which define every detail.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from bert_core.errors import RequestError
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.tokens.vocabulary_files import (
     CLS,
@@ -30,6 +34,11 @@ from bert_core.tokens.vocabulary_files import (
     lowercase_of,
 )
 
+if TYPE_CHECKING:  # numba takes a while to import, and commands that only plan encode nothing
+    from bert_core.tokens.wordpiece_tables import WordPieceTables
+
+_PART_BYTES = 8 << 20
+
 
 @dataclass(frozen=True)
 class TokenizedTexts:
@@ -43,12 +52,28 @@ class TokenizedTexts:
     """int32 (num_tokens,): first character of each token in its text, in code points."""
     char_ends: np.ndarray
     """int32 (num_tokens,): one past its last character."""
-    continues: np.ndarray
-    """bool (num_tokens,): true for a `##` piece, which goes on with the word of the token before."""
+    continuation_entries: np.ndarray
+    """bool (vocabulary_size,): true for the ids of `##` pieces."""
+
+    @property
+    def continues(self) -> np.ndarray:
+        """True for a `##` piece, bool (num_tokens,): it goes on with the word of the token before."""
+        return self.continuation_entries[self.ids]
 
 
 class WordPieceTokenizer:
-    """A WordPiece vocabulary and the way from text to its ids."""
+    """A WordPiece vocabulary and the way from text to its ids.
+
+    Example: with the entries `[PAD] [UNK] [CLS] [SEP] [MASK] 我 play ##ing` (ids 0 to 7), `encode(["我playing"])`
+    gives ids `[5, 6, 7]`, char_starts `[0, 1, 5]` and char_ends `[1, 5, 8]`.
+
+    Attributes:
+        entries: list of str, in order of id.
+        lowercase: whether letters are folded and accents stripped.
+        vocabulary_size: number of entries.
+        pad_id, unk_id, cls_id, sep_id, mask_id: ids of the special entries.
+        digest: sha256 over entries and lowercase, 64 hexadecimal digits.
+    """
 
     def __init__(self, entries: Sequence[str], lowercase: bool) -> None:
         check_entries(entries, "vocabulary")
@@ -59,47 +84,145 @@ class WordPieceTokenizer:
         self.pad_id, self.unk_id, self.cls_id = ids[PAD], ids[UNK], ids[CLS]
         self.sep_id, self.mask_id = ids[SEP], ids[MASK]
         self.digest = fingerprint_of({"entries": self.entries, "lowercase": lowercase})
-        self._is_continuation = np.array([entry.startswith(CONTINUATION) for entry in self.entries])
 
     @classmethod
     def from_folder(cls, folder: Path) -> "WordPieceTokenizer":
-        """Load a vocabulary folder or a BERT's model folder."""
+        """Load a vocabulary folder or a BERT's model folder.
+
+        Raises:
+            RequestError: no usable vocabulary there.
+        """
         return cls(load_vocabulary(folder), lowercase_of(folder))
 
     @classmethod
     def from_vocabulary(cls, entries: Sequence[str], *, lowercase: bool) -> "WordPieceTokenizer":
-        """Make a tokenizer of entries in order of id."""
+        """Make a tokenizer of entries in order of id.
+
+        Raises:
+            RequestError: special entries are missing, or an entry stands twice.
+        """
         return cls(entries, lowercase)
 
-    @cached_property
-    def _library(self) -> Any:
-        return library_tokenizer(self.entries, self.lowercase)
-
     def encode(self, texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, num_threads: int = 1) -> TokenizedTexts:
-        """Turn texts into ids with character offsets."""
-        rows = texts.to_pylist() if isinstance(texts, (pa.Array, pa.ChunkedArray)) else list(texts)
-        found = self._library.encode_batch([row or "" for row in rows])
-        lengths = [len(one.ids) for one in found]
-        offsets = np.array([pair for one in found for pair in one.offsets], np.int32).reshape(-1, 2)
-        ids = np.array([index for one in found for index in one.ids], np.int32)
-        return TokenizedTexts(
-            ids,
-            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            np.ascontiguousarray(offsets[:, 0]),
-            np.ascontiguousarray(offsets[:, 1]),
-            self._is_continuation[ids],
-        )
+        """Turn texts into ids with character offsets, without special tokens.
+
+        Args:
+            texts: strings; a null counts as an empty text.
+            num_threads: threads that share the texts; the result does not depend on it.
+
+        Raises:
+            RequestError: a string is no Unicode text (it holds a lone surrogate).
+        """
+        parts = [part for chunk in _chunks(texts) for part in _split(*_bytes_of(chunk), num_threads)]
+        if num_threads > 1 and len(parts) > 1:
+            with ThreadPoolExecutor(num_threads) as pool:
+                done = list(pool.map(lambda part: self._encode_part(*part), parts))
+        else:
+            done = [self._encode_part(*part) for part in parts]
+        columns = [_joined([one[column] for one in done], np.int32) for column in range(3)]
+        lengths = _joined([one[3] for one in done], np.int64)
+        row_offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=row_offsets[1:])
+        return TokenizedTexts(columns[0], row_offsets, columns[1], columns[2], self._continuation_entries)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Join tokens to text as the library does; special tokens are shown."""
         return self._library.decode([int(index) for index in ids], skip_special_tokens=False)
 
     def replacement_pool(self) -> np.ndarray:
-        """Return the ids that the tokenizer can emit, uint32, ascending."""
-        pool = [
-            index
-            for index, entry in enumerate(self.entries)
-            if not (len(entry) > 1 and entry.startswith("[") and entry.endswith("]"))
-            and not (entry.startswith(CONTINUATION) and "\u3400" <= entry[2:3] <= "\u9fff")
-        ]
-        return np.array(pool, np.uint32)
+        """Return the ids that text can give: no special entry, no `[unused1]`, no `##汉`; uint32, ascending.
+
+        They are what masking may put in place of a token: a third of Google's Chinese vocabulary is `##汉` pieces,
+        which no text ever gives.
+        """
+        return self._tables.emitted_ids
+
+    @cached_property
+    def _library(self) -> Any:
+        return library_tokenizer(self.entries, self.lowercase)
+
+    @cached_property
+    def _tables(self) -> "WordPieceTables":
+        from bert_core.tokens.characters import load_characters
+        from bert_core.tokens.wordpiece_tables import compile_vocabulary
+
+        return compile_vocabulary(self.entries, self.unk_id, load_characters(self.lowercase))
+
+    @cached_property
+    def _continuation_entries(self) -> np.ndarray:
+        return np.array([entry.startswith(CONTINUATION) for entry in self.entries])
+
+    def _encode_part(
+        self, data: np.ndarray, offsets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Encode rows of UTF-8; return ids, char_starts, char_ends and the tokens of each row."""
+        from bert_core.tokens.wordpiece_kernel import encode_rows
+
+        tables, num_rows = self._tables, len(offsets) - 1
+        room = int(offsets[-1] - offsets[0]) * tables.tokens_per_byte
+        columns = [np.empty(room, np.int32) for _ in range(3)]
+        row_ends, left_out = np.zeros(num_rows, np.int64), np.zeros(num_rows, np.bool_)
+        num_tokens = encode_rows(
+            data,
+            offsets,
+            tables.numbers,
+            tables.item_offsets,
+            tables.items,
+            tables.trie,
+            tables.continuation_root,
+            self.unk_id,
+            *columns,
+            row_ends,
+            left_out,
+        )
+        tokens = [column[:num_tokens] for column in columns]
+        lengths = np.diff(row_ends, prepend=0)
+        for row in np.flatnonzero(left_out)[::-1]:  # from the last on, so that row_ends stay valid
+            encoding = self._library.encode(bytes(data[offsets[row] : offsets[row + 1]]).decode())
+            spans = np.array(encoding.offsets, np.int32).reshape(-1, 2)
+            for column, values in enumerate((np.array(encoding.ids, np.int32), spans[:, 0], spans[:, 1])):
+                tokens[column] = np.insert(tokens[column], row_ends[row], values)
+            lengths[row] = len(encoding.ids)
+        return tokens[0], tokens[1], tokens[2], lengths
+
+
+def _chunks(texts: Sequence[str] | pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    """Return texts as Arrow string arrays without nulls."""
+    if isinstance(texts, pa.ChunkedArray):
+        return [chunk for one in texts.chunks for chunk in _chunks(one)]
+    if not isinstance(texts, pa.Array):
+        try:
+            texts = pa.array(list(texts), pa.large_string())
+        except UnicodeEncodeError as error:
+            raise RequestError(
+                f"text {error.object[max(0, error.start - 10) : error.start]!r}...: {error.object[error.start]!a} at "
+                f"character {error.start} is a lone surrogate, expected Unicode text; decode it with errors='replace'"
+            ) from None
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        texts = texts.cast(pa.large_string())
+    return [texts.fill_null("") if texts.null_count else texts]
+
+
+def _bytes_of(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return the UTF-8 bytes of a string array, a view, and int64 offsets of its rows in them."""
+    _, offset_buffer, data_buffer = texts.buffers()
+    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    offsets = np.zeros(1, width)
+    if len(texts):
+        offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data_buffer or b"", np.uint8), offsets.astype(np.int64)
+
+
+def _split(data: np.ndarray, offsets: np.ndarray, num_threads: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Cut rows into parts of about equal bytes, at most _PART_BYTES where rows are not longer."""
+    num_bytes = int(offsets[-1] - offsets[0])
+    num_parts = max(-(-num_bytes // _PART_BYTES), min(num_threads, num_bytes >> 16), 1)
+    wanted = offsets[0] + np.arange(1, num_parts) * num_bytes // num_parts
+    borders = np.unique(np.concatenate([[0], np.searchsorted(offsets, wanted), [len(offsets) - 1]]))
+    return [(data, offsets[first : last + 1]) for first, last in pairwise(borders)]
+
+
+def _joined(arrays: list[np.ndarray], dtype: Any) -> np.ndarray:
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype)

@@ -1,0 +1,208 @@
+"""What a BERT tokenizer makes of each Unicode code point: dropped, a space, a token by itself, or part of a word.
+
+The tokenizers library's own normaliser and pre-tokenizer are asked once about every code point, so this table is
+right by construction for the installed version, and is kept in a cache folder under that version. It holds no
+vocabulary. One context matters: with accents stripped the library reorders neighbouring combining marks (NFD), so a
+mark that survives the stripping is CONTEXT, and text with one must be left to the library.
+
+Source: tokenizers' BertNormalizer and BertPreTokenizer; Unicode Standard Annex 15 for canonical ordering.
+"""
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from bert_core.tokens.vocabulary_files import library_stages
+
+NUM_CODE_POINTS = 0x110000
+DROP, SPACE, ISOLATED, WORD, SEVERAL, CONTEXT = range(6)
+"""Kinds of code point. ISOLATED: a token of its own (punctuation, Han). SEVERAL: becomes several characters."""
+
+_LAYOUT = 1  # of the cached file
+_BATCH = 1 << 16
+_SEPARATOR = "|"
+
+
+@dataclass(frozen=True)
+class CharacterTable:
+    """The kind of every code point and the character that it becomes."""
+
+    kinds: np.ndarray
+    """uint8 (NUM_CODE_POINTS,)."""
+    characters: np.ndarray
+    """uint32 (NUM_CODE_POINTS,): the normalised character; for SEVERAL its row in `several_offsets`."""
+    several_offsets: np.ndarray
+    """int32 (num_several + 1,)."""
+    several_kinds: np.ndarray
+    """uint8: SPACE, ISOLATED or WORD of each character that a SEVERAL code point becomes."""
+    several_characters: np.ndarray
+    """uint32, beside several_kinds."""
+
+    def characters_of(self, kind: int) -> np.ndarray:
+        """Return bool (NUM_CODE_POINTS,): the normalised characters that occur as `kind`."""
+        found = np.zeros(NUM_CODE_POINTS, bool)
+        found[self.characters[self.kinds == kind]] = True
+        found[self.several_characters[self.several_kinds == kind]] = True
+        return found
+
+    def tokens_per_byte(self) -> int:
+        """Return the most tokens that one byte of UTF-8 can give; 1 for every version seen so far."""
+        code_points = np.flatnonzero(self.kinds == SEVERAL)
+        if not len(code_points):
+            return 1
+        num_bytes = 1 + (code_points > 0x7F) + (code_points > 0x7FF) + (code_points > 0xFFFF)
+        num_characters = np.diff(self.several_offsets)[self.characters[code_points]]
+        return int(np.max(-(-num_characters // num_bytes)))
+
+
+def load_characters(lowercase: bool) -> CharacterTable:
+    """Return the table for the installed tokenizers library, from the cache folder where it lies there whole.
+
+    Args:
+        lowercase: whether letters are folded and accents stripped.
+    """
+    from tokenizers import __version__ as version
+
+    path = cache_folder() / f"characters-{'lower' if lowercase else 'cased'}-tokenizers-{version}-{_LAYOUT}.npz"
+    table = _read(path)
+    if table is None:
+        table = ask_library(lowercase)
+        _write(path, table)
+    return table
+
+
+def cache_folder() -> Path:
+    """Return where tables are kept: $BERTLINE_CACHE, else $XDG_CACHE_HOME/bertline, else ~/.cache/bertline."""
+    if folder := os.environ.get("BERTLINE_CACHE"):
+        return Path(folder)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "bertline"
+
+
+def ask_library(lowercase: bool) -> CharacterTable:
+    """Ask the library about every code point; one to two seconds."""
+    lengths, flat = _normalise_all(lowercase)
+    distinct, index = np.unique(flat, return_inverse=True)
+    distinct_kinds = _pre_tokenize(distinct)
+    if lowercase:  # only then does the library bring text into NFD, which orders marks
+        distinct_kinds[_has_combining_class(distinct)] = CONTEXT
+    flat_kinds = distinct_kinds[index]
+
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    first = np.minimum(starts, max(len(flat) - 1, 0))
+    kinds = np.full(NUM_CODE_POINTS, DROP, np.uint8)
+    characters = np.zeros(NUM_CODE_POINTS, np.uint32)
+    one = lengths == 1
+    kinds[one], characters[one] = flat_kinds[first[one]], flat[first[one]]
+    # " 汉 ": the library isolates Han characters by spaces around them
+    three = np.flatnonzero(lengths == 3)
+    middle = starts[three] + 1
+    spaced = (flat_kinds[middle - 1] == SPACE) & (flat_kinds[middle + 1] == SPACE)
+    spaced &= (flat_kinds[middle] == WORD) | (flat_kinds[middle] == ISOLATED)
+    kinds[three[spaced]], characters[three[spaced]] = ISOLATED, flat[middle[spaced]]
+
+    several = lengths > 1
+    several[three[spaced]] = False
+    rows = np.flatnonzero(several)
+    kinds[rows] = SEVERAL
+    characters[rows] = np.arange(len(rows))
+    owner = np.repeat(np.arange(NUM_CODE_POINTS), lengths)
+    in_several = several[owner]
+    kinds[np.unique(owner[in_several & (flat_kinds == CONTEXT)])] = CONTEXT
+    return CharacterTable(
+        kinds,
+        characters,
+        np.concatenate([[0], np.cumsum(lengths[rows])]).astype(np.int32),
+        flat_kinds[in_several],
+        flat[in_several],
+    )
+
+
+def _normalise_all(lowercase: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many characters each code point becomes, int64, and these characters one after the other, uint32."""
+    normalizer, _ = library_stages(lowercase)
+    separator = ord(_SEPARATOR)
+    lengths = np.zeros(NUM_CODE_POINTS, np.int64)
+    parts: list[np.ndarray] = []
+    for begin in range(0, NUM_CODE_POINTS, _BATCH):
+        code_points = np.arange(begin, begin + _BATCH, dtype=np.uint32)
+        code_points = code_points[(code_points < 0xD800) | (code_points > 0xDFFF)]  # text has no surrogates
+        asked = np.full(2 * len(code_points), separator, np.uint32)
+        asked[::2] = code_points
+        answer = _code_points(normalizer.normalize_str(_text(asked)))
+        is_separator = answer == separator
+        borders = np.flatnonzero(is_separator)
+        if begin <= separator < begin + _BATCH:  # its own answer is not a border
+            borders = np.delete(borders, separator - begin)
+            is_separator[borders[separator - begin] - 1] = False
+        lengths[code_points] = np.diff(borders, prepend=-1) - 1
+        parts.append(answer[~is_separator])
+    return lengths, np.concatenate(parts)
+
+
+def _pre_tokenize(characters: np.ndarray) -> np.ndarray:
+    """Return SPACE, ISOLATED or WORD for each normalised character, uint8."""
+    _, pre_tokenizer = library_stages(True)
+    asked = np.full((len(characters), 2), ord("a"), np.uint32)  # "?a?a?a": a word character joins its neighbours
+    asked[:, 0] = characters
+    kinds = np.full(len(characters), SPACE, np.uint8)
+    for _, (start, stop) in pre_tokenizer.pre_tokenize_str(_text(asked.ravel())):
+        if stop - start > 1:
+            kinds[(start + 1) // 2 : (stop + 1) // 2] = WORD
+        elif start % 2 == 0:
+            kinds[start // 2] = ISOLATED
+    return kinds
+
+
+def _has_combining_class(characters: np.ndarray) -> np.ndarray:
+    """Return bool: characters that canonical ordering can move, found by letting the library order them."""
+    from tokenizers import normalizers
+
+    overlay, iota = 0x0334, 0x0345  # the marks of lowest and highest combining class, 1 and 240
+    asked = np.full((len(characters), 4), ord(_SEPARATOR), np.uint32)  # iota and overlay change places around a mark
+    asked[:, 0], asked[:, 1], asked[:, 2] = iota, characters, overlay
+    answer = _code_points(normalizers.NFD().normalize_str(_text(asked.ravel())))
+    return (answer.reshape(-1, 4) != asked).any(axis=1)
+
+
+def _text(code_points: np.ndarray) -> str:
+    return code_points.astype("<u4").tobytes().decode("utf-32-le")
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.uint32)
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(np.ascontiguousarray(arrays[name]))
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _read(path: Path) -> CharacterTable | None:
+    """Return the cached table, or None where it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {field.name: file[field.name] for field in fields(CharacterTable)}
+            whole = np.array_equal(file["digest"], _digest(arrays))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return CharacterTable(**arrays) if whole else None
+
+
+def _write(path: Path, table: CharacterTable) -> None:
+    """Keep the table; a cache folder that cannot be written is no error, the next process asks again."""
+    arrays = {field.name: getattr(table, field.name) for field in fields(CharacterTable)}
+    aside = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            np.savez(file, digest=_digest(arrays), **arrays)
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
