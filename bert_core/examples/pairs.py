@@ -1,0 +1,233 @@
+"""Tokens to pretraining examples: sentence pairs for next-sentence prediction, or packed sentences without it.
+
+Documents are divided into `train` and `held_out`; the rules for both are the same. Per example (so that a document
+never gives short examples alone) a target length is drawn: `max_tokens - 3`, or with `short_sequence_probability` a
+number from 2 to that. Then, walking along a document as the reference does:
+
+1. Sentences are taken until the target is reached or the next one does not fit, two at least. A lone last sentence
+   becomes an example without pair.
+2. A is the first of them up to a drawn sentence boundary.
+3. "next" (0): B is the rest. "random" (1): B comes from another document, begins at a sentence, and has about the
+   length of the rest, so that length does not give the label away; the rest is put back and walked over next.
+4. Two sentences that do not fit together are cut to `max_tokens`, from the longer side: from A at its front, from B at
+   its back, so that a "next" B always adjoins its A, and every B begins at a sentence. These `cut_tokens` are counted;
+   all other tokens of a document come in every round, in their order.
+
+Labels are no coin flips: of the pairs 2k and 2k + 1 one is random, by a keyed draw which. So half of the pairs are
+random after every document, exactly or but for one. A random B is proved: its document's id differs, and its tokens are
+not those that follow A. It is looked for in the same group of documents, which is one shard of tokens (a shard with
+fewer than two documents to train on joins its neighbour), so memory is bounded by a shard; held-out documents of all
+shards are one group.
+
+A sentence longer than `max_tokens - 3` is cut at words into even pieces of at most half of that; pieces are walked over
+like sentences, and B may then begin at a piece, but only where it is the true one. Duplicates of a document, where the
+corpus keeps them, draw on their own.
+
+What the reference does and this does not: a short chunk is always random there (so short documents give no honest
+label), its tenth try at another document may be the same document, sentences are taken until they are too many and then
+cut (an eighth of a text in sentences of 40 tokens is lost so), often where A and B meet, and the target is drawn once
+for a document.
+
+Source: Devlin et al. 2019 (arXiv:1810.04805), create_pretraining_data.py; Liu et al. 2019 (arXiv:1907.11692)
+DOC-SENTENCES for examples without pairs; Shoeybi et al. 2019 (arXiv:1909.08053) for the target drawn anew.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from bert_core.config.recipe import ExamplesConfig
+from bert_core.errors import CorpusError
+from bert_core.examples.token_documents import DocumentIndex, TokenDocuments, is_held_out
+from bert_core.progress import Progress, silent
+from bert_core.randomness import key_of
+from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM, examples_schema
+from bert_core.store.shards import list_array, token_type, write_shards
+
+if TYPE_CHECKING:
+    from bert_core.tokens.tokenizer import WordPieceTokenizer
+
+_ROWS_PER_TABLE = 1 << 16
+_NSP_OFF = "set examples.next_sentence: false"
+
+
+def build_examples(
+    tokens_folder: Path,
+    vocabulary_folder: Path,
+    examples: ExamplesConfig,
+    seed: int,
+    folder: Path,
+    progress: Progress = silent,
+) -> dict:
+    """Write `train-*.arrow` (rounds in order), `held_out-*.arrow` (round 0 alone) and `audit.json`.
+
+    Args:
+        tokens_folder: holds `tokens-*.arrow`.
+        vocabulary_folder: vocabulary of these tokens.
+        examples: lengths, pairing and division.
+        seed: of the run.
+        folder: empty folder to write into.
+        progress: told of documents walked over.
+
+    Returns:
+        Plain JSON values by set: documents, examples, pairs, next, random, single, tokens, cut_tokens,
+        without_negative, for `train` and `held_out`.
+
+    Raises:
+        CorpusError: no tokens; no honest negative or no pair to be had with next_sentence on; or a hard threshold of
+            the audit fails.
+    """
+    from bert_core.examples.audit import audit_examples
+    from bert_core.tokens.tokenizer import WordPieceTokenizer
+
+    tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
+    index = DocumentIndex.read(tokens_folder)
+    if not len(index.doc_ids):
+        raise CorpusError(f"{tokens_folder}: no document has tokens; check the corpus and its filters")
+    held_out = is_held_out(index.doc_ids, examples.held_out_fraction, seed, at_least=2 if examples.next_sentence else 1)
+    train = index.select(~held_out)
+    if examples.next_sentence and train.num_distinct < 2:
+        raise CorpusError(
+            f"{tokens_folder}: {train.num_distinct} document to train on, expected at least 2, because a random next "
+            f"sentence must come from another document; give more documents, or {_NSP_OFF}"
+        )
+    sets = {"train": (train, examples.pairing_rounds), "held_out": (index.select(held_out), 1)}
+    total = sum(len(documents.doc_ids) * num_rounds for documents, num_rounds in sets.values())
+    walked, counts = 0, {}
+
+    def advance(num_documents: int) -> None:
+        nonlocal walked
+        walked += num_documents
+        progress(walked, total, "documents")
+
+    for name, (documents, num_rounds) in sets.items():
+        builder = _SetBuilder(examples, seed, name, tokenizer, advance)
+        groups = documents.by_shard() if name == "train" else [documents] if len(documents.doc_ids) else []
+        schema = examples_schema(tokenizer.vocabulary_size)
+        write_shards(folder, name, schema, builder.tables(groups, num_rounds))
+        counts[name] = {"documents": len(documents.doc_ids)} | builder.counts_by_name()
+    if examples.next_sentence and counts["train"]["pairs"] == 0:
+        raise CorpusError(
+            f"{tokens_folder}: no pair of sentences among {len(train.doc_ids)} documents, expected documents of two "
+            f"sentences and texts that differ; check the corpus format, or {_NSP_OFF}"
+        )
+    audit = audit_examples(folder, vocabulary_folder)
+    (folder / "audit.json").write_text(json.dumps(audit, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    hard = [fault for fault in audit["faults"] if fault["is_hard"]]
+    if hard:
+        told = "; ".join(f"{fault['subject']}: {fault['got']}, expected {fault['expected']}" for fault in hard)
+        raise CorpusError(f"{tokens_folder}: its examples fail the audit: {told}; see {folder / 'audit.json'}")
+    return counts
+
+
+@dataclass
+class _SetBuilder:
+    """Builds the examples of one set and counts them on the way."""
+
+    examples: ExamplesConfig
+    seed: int
+    name: str
+    tokenizer: "WordPieceTokenizer"
+    advance: Callable[[int], None]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def counts_by_name(self) -> dict[str, int]:
+        """Return all counts, zeros included."""
+        names = ("examples", "pairs", "next", "random", "single", "tokens", "cut_tokens", "without_negative")
+        return {name: int(self.counts[name]) for name in names}
+
+    def tables(self, groups: list[DocumentIndex], num_rounds: int) -> Iterator[pa.Table]:
+        """Yield the examples of all rounds, in order; a single group is read once."""
+        load = lru_cache(maxsize=1)(lambda number: TokenDocuments.load(groups[number]))
+        for round_ in range(num_rounds):
+            for number, group in enumerate(groups):
+                documents = load(number)
+                plan = self._plan(documents, group.num_distinct, round_)
+                for first in range(0, len(plan), _ROWS_PER_TABLE):
+                    yield self._table(documents, plan[first : first + _ROWS_PER_TABLE], round_)
+                self.advance(len(documents.doc_ids))
+
+    def _plan(self, documents: TokenDocuments, num_distinct: int, round_: int) -> np.ndarray:
+        """Plan the examples of one group in one round; a lone held-out document is packed without pairs."""
+        from bert_core.examples import pair_kernels
+
+        is_paired = self.examples.next_sentence and num_distinct >= 2
+        longest_tokens = self.examples.max_tokens - (3 if is_paired else 2)
+        piece_starts, piece_offsets, begins = pair_kernels.cut_sentences(
+            documents.sentence_lengths,
+            documents.sentence_offsets,
+            documents.offsets,
+            documents.word_starts,
+            longest_tokens,
+            longest_tokens // 2 if is_paired else longest_tokens,
+        )
+        key = key_of(self.seed, "pairs", round_)
+        short_probability = self.examples.short_sequence_probability
+        if not is_paired:
+            return pair_kernels.plan_packs(
+                documents.doc_keys, piece_starts, piece_offsets, key, longest_tokens, short_probability
+            )
+        plan, num_pairs, num_cut, num_without_negative = pair_kernels.plan_pairs(
+            documents.doc_ids,
+            documents.doc_keys,
+            documents.ids,
+            piece_starts,
+            piece_offsets,
+            begins,
+            key,
+            key_of(self.seed, "labels", self.name),
+            self.counts["pairs"],
+            longest_tokens,
+            short_probability,
+        )
+        self.counts.update(pairs=num_pairs, cut_tokens=num_cut, without_negative=num_without_negative)
+        return plan
+
+    def _table(self, documents: TokenDocuments, plan: np.ndarray, round_: int) -> pa.Table:
+        """Copy planned examples into a table."""
+        from bert_core.examples import pair_kernels as kernels
+
+        tokens, offsets, words, starts, lengths, spans = kernels.copy_out(
+            plan,
+            documents.ids,
+            documents.word_starts,
+            documents.entity_offsets,
+            documents.entity_starts,
+            documents.entity_lengths,
+            self.tokenizer.cls_id,
+            self.tokenizer.sep_id,
+        )
+        labels, doc_a, doc_b = plan[:, kernels.LABEL], plan[:, kernels.DOC_A], plan[:, kernels.DOC_B]
+        is_pair = labels != NO_PAIR
+        token_a = plan[:, kernels.START_A] - documents.offsets[doc_a]
+        token_b = np.where(is_pair, plan[:, kernels.START_B] - documents.offsets[doc_b], -1)
+        example_ids = kernels.example_ids_of(plan, documents.doc_keys, documents.offsets, round_)
+        self.counts.update(
+            examples=len(plan),
+            next=int(np.sum(labels == NEXT)),
+            random=int(np.sum(labels == RANDOM)),
+            single=int(np.sum(~is_pair)),
+            tokens=len(tokens),
+        )
+        columns = {
+            "example_id": pa.array(example_ids),
+            "input_ids": list_array(tokens, offsets, token_type(self.tokenizer.vocabulary_size)),
+            "length_a": pa.array(plan[:, kernels.LENGTH_A].astype(np.int32)),
+            "next_sentence_label": pa.array(labels.astype(np.int32)),
+            "word_starts": list_array(words, offsets, pa.bool_()),
+            "entity_starts": list_array(starts, spans, pa.int32()),
+            "entity_lengths": list_array(lengths, spans, pa.int32()),
+            "doc_id_a": pa.array(documents.doc_ids[doc_a]),
+            "doc_id_b": pa.array(documents.doc_ids[doc_b]),
+            "token_a": pa.array(token_a.astype(np.int32)),
+            "token_b": pa.array(token_b.astype(np.int32)),
+            "round": pa.array(np.full(len(plan), round_, np.int32)),
+        }
+        return pa.table(columns, schema=examples_schema(self.tokenizer.vocabulary_size))

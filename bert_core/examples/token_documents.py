@@ -1,0 +1,191 @@
+"""Tokenized documents as flat columns: which belong to training, which are held out, and the columns of a group.
+
+Division is by whole documents, so no held-out text is ever trained on. Nothing is drawn from here but that division.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from bert_core.errors import StoreError
+from bert_core.randomness import key_of, mix64
+from bert_core.store.shards import list_column, read_shard, shard_paths
+
+
+@dataclass(frozen=True)
+class DocumentIndex:
+    """All documents of a tokens folder that have tokens, in the order of its rows."""
+
+    paths: list[Path]
+    """Shards of tokens."""
+    shard_of: np.ndarray
+    """Shard of each document, int64, shape (num_documents,)."""
+    row_of: np.ndarray
+    """Row of each document in its shard, int64."""
+    doc_ids: np.ndarray
+    """Digest of each document's text, uint64."""
+    doc_keys: np.ndarray
+    """What a document's draws are keyed by, uint64: its id, and another number for each later duplicate of it."""
+
+    @property
+    def num_distinct(self) -> int:
+        """Number of documents that are no duplicates of each other."""
+        return len(np.unique(self.doc_ids))
+
+    @classmethod
+    def read(cls, tokens_folder: Path) -> "DocumentIndex":
+        """Read ids and lengths of all documents."""
+        paths = shard_paths(tokens_folder, "tokens")
+        doc_ids, shard_of, row_of = [], [], []
+        for number, path in enumerate(paths):
+            table = read_shard(path)
+            _, offsets = list_column(table.select(["input_ids"]), "input_ids")
+            rows = np.nonzero(np.diff(offsets))[0]
+            doc_ids.append(table.column("doc_id").to_numpy()[rows])
+            shard_of.append(np.full(len(rows), number, np.int64))
+            row_of.append(rows)
+        ids = np.concatenate(doc_ids).astype(np.uint64)
+        with np.errstate(over="ignore"):
+            doc_keys = ids + mix64(_occurrences(ids).astype(np.uint64))
+        return cls(paths, np.concatenate(shard_of), np.concatenate(row_of), ids, doc_keys)
+
+    def select(self, mask: np.ndarray) -> "DocumentIndex":
+        """Return the documents where `mask` is true."""
+        return DocumentIndex(
+            self.paths, self.shard_of[mask], self.row_of[mask], self.doc_ids[mask], self.doc_keys[mask]
+        )
+
+    def by_shard(self) -> list["DocumentIndex"]:
+        """Divide into groups of one shard; a shard without two distinct documents joins the one before or after."""
+        groups: list[DocumentIndex] = []
+        begin = 0
+        for number in range(len(self.paths)):
+            mask = (self.shard_of >= begin) & (self.shard_of <= number)
+            group = self.select(mask)
+            if group.num_distinct >= 2:
+                groups.append(group)
+                begin = number + 1
+        rest = self.shard_of >= begin
+        if rest.any() and groups:
+            first = groups.pop().shard_of[0]
+            rest = self.shard_of >= first
+        if rest.any():
+            groups.append(self.select(rest))
+        return groups
+
+
+def _occurrences(ids: np.ndarray) -> np.ndarray:
+    """Count the earlier equals of each id. Example: `[7, 8, 7, 7]` -> `[0, 0, 1, 2]`."""
+    order = np.argsort(ids, kind="stable")
+    ordered = ids[order]
+    is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ids)]
+    first_of = np.maximum.accumulate(np.where(is_first, np.arange(len(ids)), 0))
+    counted = np.empty(len(ids), np.int64)
+    counted[order] = np.arange(len(ids)) - first_of
+    return counted
+
+
+def is_held_out(doc_ids: np.ndarray, held_out_fraction: float, seed: int, at_least: int) -> np.ndarray:
+    """Choose the documents that are kept for evaluation, as a function of seed and document alone.
+
+    A document is held out where its draw lies below the fraction. Where that leaves either side with fewer than
+    `at_least` distinct documents, those with the nearest draws change sides. Duplicates stay together.
+
+    Args:
+        doc_ids: uint64, shape (num_documents,).
+        held_out_fraction: 0 to 0.5; 0 holds out nothing.
+        seed: of the run.
+        at_least: distinct documents that each side gets where there are twice as many, documents.
+
+    Returns:
+        bool, shape (num_documents,).
+    """
+    distinct, inverse = np.unique(doc_ids, return_inverse=True)
+    if held_out_fraction == 0.0 or len(distinct) < 2:
+        return np.zeros(len(doc_ids), np.bool_)
+    with np.errstate(over="ignore"):
+        values = mix64(mix64(distinct) + key_of(seed, "held_out"))
+    uniforms = (values >> np.uint64(11)) * (1.0 / (1 << 53))
+    fewest = min(at_least, len(distinct) // 2)
+    num_held_out = int(np.clip(np.sum(uniforms < held_out_fraction), fewest, len(distinct) - fewest))
+    chosen = np.zeros(len(distinct), np.bool_)
+    chosen[np.lexsort((distinct, uniforms))[:num_held_out]] = True
+    return chosen[inverse]
+
+
+@dataclass(frozen=True)
+class TokenDocuments:
+    """A group of documents one after the other."""
+
+    doc_ids: np.ndarray
+    """uint64, shape (num_documents,)."""
+    doc_keys: np.ndarray
+    """uint64, shape (num_documents,)."""
+    ids: np.ndarray
+    """Tokens, uint16 or uint32, shape (num_tokens,)."""
+    offsets: np.ndarray
+    """First token of each document and the end, int64, shape (num_documents + 1,)."""
+    sentence_lengths: np.ndarray
+    """Tokens of each sentence, int32, shape (num_sentences,)."""
+    sentence_offsets: np.ndarray
+    """First sentence of each document and the end, int64, shape (num_documents + 1,)."""
+    word_starts: np.ndarray
+    """1 where a word begins, uint8, shape (num_tokens,)."""
+    entity_starts: np.ndarray
+    """First token of each entity, counted from the group's first token, int64, shape (num_entities,)."""
+    entity_lengths: np.ndarray
+    """Tokens of each entity, int32, shape (num_entities,)."""
+    entity_offsets: np.ndarray
+    """First entity of each document and the end, int64, shape (num_documents + 1,)."""
+
+    @classmethod
+    def load(cls, index: DocumentIndex) -> "TokenDocuments":
+        """Read the documents of an index into memory.
+
+        Raises:
+            StoreError: sentence lengths of a document do not add up to its tokens.
+        """
+        tables: list[pa.Table] = []
+        for number in np.unique(index.shard_of):
+            table = read_shard(index.paths[number])
+            rows = index.row_of[index.shard_of == number]
+            is_whole = len(rows) == table.num_rows
+            tables.append(table if is_whole else table.take(pa.array(rows)))
+        table = pa.concat_tables(tables)
+        ids, offsets = list_column(table, "input_ids")
+        sentence_lengths, sentence_offsets = list_column(table, "sentence_lengths")
+        word_starts, _ = list_column(table, "word_starts")
+        entity_starts, entity_offsets = list_column(table, "entity_starts")
+        entity_lengths, _ = list_column(table, "entity_lengths")
+        _check_sums(index.doc_ids, sentence_lengths, sentence_offsets, offsets)
+        first_tokens = np.repeat(offsets[:-1], np.diff(entity_offsets))
+        return cls(
+            doc_ids=index.doc_ids,
+            doc_keys=index.doc_keys,
+            ids=ids,
+            offsets=offsets,
+            sentence_lengths=sentence_lengths,
+            sentence_offsets=sentence_offsets,
+            word_starts=word_starts,
+            entity_starts=entity_starts + first_tokens,
+            entity_lengths=entity_lengths.astype(np.int32),
+            entity_offsets=entity_offsets,
+        )
+
+
+def _check_sums(
+    doc_ids: np.ndarray, sentence_lengths: np.ndarray, sentence_offsets: np.ndarray, offsets: np.ndarray
+) -> None:
+    """Refuse documents whose sentences do not add up to their tokens."""
+    running: Sequence[int] | np.ndarray = np.concatenate([[0], np.cumsum(sentence_lengths, dtype=np.int64)])
+    sums = np.diff(np.asarray(running)[sentence_offsets])
+    faulty = np.nonzero(sums != np.diff(offsets))[0]
+    if len(faulty):
+        first = faulty[0]
+        raise StoreError(
+            f"document {doc_ids[first]:016x}: its sentences have {sums[first]} tokens, its row "
+            f"{offsets[first + 1] - offsets[first]}; build the tokens again"
+        )
