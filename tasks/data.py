@@ -1,0 +1,81 @@
+"""Tasks that turn raw text and labelled files into examples; each is one call of the core.
+
+`inputs` carries the outcomes of the stages that a stage is built from. The body does not read them: they are there so
+that Prefect waits for them and draws true edges.
+"""
+
+from pathlib import Path
+
+from prefect.client.schemas.objects import State
+
+from bert_core.stages.build import StageResult
+from bert_core.stages.line import Line, LineRequest
+from tasks.artifacts import artifact_key, publish_markdown, published_or_logged
+from tasks.policies import stage_task
+from tasks.stage import StageOutcome, run
+
+Inputs = list[StageOutcome]
+
+SAMPLE_ROWS = 4
+SAMPLE_EPOCHS = (0, 1)
+
+
+@stage_task("Split a task into train, dev and test", pool="data")
+def split_task(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
+    """Deduplicate a task's labelled records and divide them into train, dev and test."""
+    return run(request, stage, force=force)
+
+
+@stage_task("Read and clean raw text", pool="data")
+def ingest_slices(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
+    """Read the slices of a corpus that changed, clean their documents and quarantine what is unreadable."""
+    return run(request, stage, force=force)
+
+
+@stage_task("Merge documents", pool="data")
+def merge_documents(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
+    """Deduplicate the documents of a corpus and take out the dev and test texts of every task."""
+    return run(request, stage, force=force)
+
+
+@stage_task("Build the vocabulary", pool="data")
+def build_vocabulary(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
+    """Take over or train the WordPiece vocabulary."""
+    return run(request, stage, force=force)
+
+
+@stage_task("Tokenize documents", pool="data")
+def build_tokens(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
+    """Turn documents into token ids with word and entity boundaries."""
+    return run(request, stage, force=force)
+
+
+@stage_task("Build pretraining examples", pool="data")
+def build_examples(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
+    """Pair sentences into next-sentence examples, and show a few with the masks of two epochs."""
+    return run(request, stage, force=force, show=_show_sample)
+
+
+@stage_task("Build labelled examples", pool="data")
+def build_labelled(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
+    """Turn labelled records into token ids with labels."""
+    return run(request, stage, force=force)
+
+
+def _show_sample(line: Line, result: StageResult) -> None:
+    """Publish some examples, each with its masks in two epochs side by side."""
+    from bert_core.examples.inspect import markdown_of, sample_view
+
+    key = artifact_key(line.recipe.name, result.stage, "sample")
+    (vocabulary,) = line.outputs_of("vocabulary")
+    transfer = line.recipe.transfers()[result.stage.split("/")[1]]
+    with published_or_logged(key):
+        view = sample_view(
+            Path(result.folder),
+            vocabulary.folder,
+            transfer.masking,
+            line.recipe.seed,
+            rows=SAMPLE_ROWS,
+            epochs=SAMPLE_EPOCHS,
+        )
+        publish_markdown(key, markdown_of(view), f"Examples of {result.stage} and their masks in two epochs")

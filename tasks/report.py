@@ -1,0 +1,99 @@
+"""Tasks that say what a run will do and what it has done: the plan before, the report after."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from bert_core.report.tables import markdown_table, score_rows, stage_rows
+from bert_core.stages.line import Line, LineRequest, open_line
+from bert_core.stages.plan import Decision, plan_line
+from bert_core.store.manifest import Manifest
+from tasks.artifacts import artifact_key, escape, plan_markdown, publish_markdown
+from tasks.data import SAMPLE_EPOCHS, SAMPLE_ROWS
+from tasks.policies import stage_task
+from tasks.stage import StageOutcome
+
+
+@stage_task("Plan", pool="data", run_name="plan")
+def publish_plan(
+    request: LineRequest, from_stage: str | None = None, only: str | None = None, force: bool = False
+) -> State[list[Decision]]:
+    """Decide for every stage whether it is reused or run and why, and show it as a graph and a table."""
+    line = open_line(request)
+    decisions = plan_line(line, from_stage=from_stage, only=only, force=force)
+    num_run = sum(decision.action == "run" for decision in decisions)
+    publish_markdown(
+        artifact_key(line.recipe.name, "plan"),
+        plan_markdown(line, decisions),
+        f"{num_run} stages to run, {len(decisions) - num_run} to reuse",
+    )
+    message = f"{num_run} to run, {len(decisions) - num_run} to reuse"
+    return Completed(name="Planned", message=message, data=decisions)
+
+
+@stage_task("Report", pool="data", run_name="report")
+def publish_report(request: LineRequest, inputs: list[StageOutcome]) -> State[str]:
+    """Write the HTML report over all outputs that stand, and show its tables.
+
+    Args:
+        request: which recipe.
+        inputs: outcomes of the stages of this run, parents first.
+
+    Returns:
+        A state that holds the report's path.
+    """
+    from bert_core.report.collect import collect_run
+    from bert_core.report.html import write_report
+
+    line = open_line(request)
+    outputs = standing_outputs(line)
+    folder = line.workspace.root / "runs" / line.recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    decisions = [{"stage": o.stage, "action": o.action, "reason": o.reason} for o in inputs]
+    recipe_text = Path(request.recipe).read_text(encoding="utf-8")
+    run = collect_run(line.recipe.name, recipe_text, decisions, outputs, _examples(line))
+    path = write_report(folder, run)
+    manifests = [manifest for _, manifest in outputs.values()]
+    tables = [markdown_table(stage_rows(manifests)), markdown_table(score_rows(manifests))]
+    num_built = sum(outcome.action == "built" for outcome in inputs)
+    message = f"{num_built} built, {len(inputs) - num_built} reused"
+    publish_markdown(
+        artifact_key(line.recipe.name, "results"),
+        f"## Results of {escape(line.recipe.name)}\n\n" + "\n".join(table for table in tables if table),
+        f"{message}; report {path}",
+    )
+    return Completed(name="Reported", message=f"{message}; {path}", data=str(path))
+
+
+def standing_outputs(line: Line) -> dict[str, tuple[Path, Manifest]]:
+    """Return folder and manifest of every output that stands, by stage id, slices by their own ids, parents first."""
+    found = {}
+    for stage in line.stages.values():
+        for member in stage.pieces or (stage,):
+            output = line.output(member) if member.kind != "slices" else None
+            if output is not None:
+                found[member.id] = (output.folder, output.manifest)
+    return found
+
+
+def _examples(line: Line) -> dict[str, list[Any]]:
+    """Views of a few examples of every stage that has some."""
+    from bert_core.examples.inspect import sample_view
+
+    (vocabulary,) = line.outputs_of("vocabulary")
+    found = {}
+    for name, transfer in line.recipe.transfers().items():
+        stage = line.stage(f"examples/{name}")
+        output = line.output(stage)
+        if output is not None:
+            found[stage.id] = sample_view(
+                output.folder,
+                vocabulary.folder,
+                transfer.masking,
+                line.recipe.seed,
+                rows=SAMPLE_ROWS,
+                epochs=SAMPLE_EPOCHS,
+            )
+    return found

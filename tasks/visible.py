@@ -1,0 +1,21 @@
+"""Text from a corpus or a file name, made safe to show: what would hide or act is shown by its number.
+
+Used for markdown artifacts and for the terminal; a control sequence in a document can neither move the cursor nor
+turn the text around it.
+"""
+
+_HIDDEN = frozenset(
+    [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF]
+    + [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
+"""Control characters, line separators, and marks that change the direction of text."""
+
+_SHOWN = {number: f"\\u{{{number:x}}}" for number in _HIDDEN}
+
+
+def visible(text: str) -> str:
+    """Show hidden and acting characters by their number.
+
+    Example: an escape character followed by `[2J` gives `\\u{1b}[2J`; a newline gives `\\u{a}`.
+    """
+    return text.translate(_SHOWN)
