@@ -1,0 +1,225 @@
+"""Records of a task into `train`, `dev` and `test`, so that nothing scored was ever trained on.
+
+1. Records of equal normalised text become one; where their labels contradict each other, all of them are dropped.
+   A source that is a split stays that split: a text of test is taken out of dev and train, one of dev out of train.
+2. Records of `auto` sources are divided by document, each by a draw keyed on (seed, its longest text), so that a record
+   that is added or removed moves no other document.
+3. Training records that contain a dev or test text, or lie inside one, are taken out (texts of 12 characters or more).
+4. dev and test are cut down to `max_test_examples` by another keyed draw. train is never cut here: task transfer reads
+   all its texts, and the labelled budget belongs to `examples/labelled.py`.
+
+Near duplicates that share no whole text (a changed word) are not found here.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bert_core.config import TaskConfig
+from bert_core.corpus.clean import document_id, normalise
+from bert_core.corpus.records import Record, read_records
+from bert_core.errors import TaskDataError
+from bert_core.progress import Progress, silent
+from bert_core.randomness import key_of, mix64
+from bert_core.store.schemas import RECORDS
+from bert_core.store.shards import write_shards
+
+SPLITS = ("train", "dev", "test")
+MIN_CONTAINED_CHARACTERS = 12
+"""A shorter text (a greeting, a headline) stands inside others by chance, characters after normalisation."""
+
+_RANKS = {"test": 0, "dev": 1, "train": 2, "auto": 2}  # of equal texts the one of the lowest rank stays
+_AUTOMATON_CHARACTERS = 4_000_000  # patterns of one automaton, to bound its memory
+
+
+def build_split(task: TaskConfig, seed: int, base: Path, folder: Path, progress: Progress = silent) -> dict[str, Any]:
+    """Write the `train`, `dev` and `test` records of a task.
+
+    Args:
+        task: its sources, labels and fractions.
+        seed: of the run.
+        base: folder that relative paths start from.
+        folder: empty folder for the shards (schema `RECORDS`).
+        progress: called in records.
+
+    Returns:
+        Counts: `seen`, `quarantined`, `duplicates`, `contradictions`, `overlaps`, `leaks`, `overlapping_spans`, and
+        under `splits` the records, documents and labels of each split.
+
+    Raises:
+        TaskDataError: a split is empty, or train lacks one of the labels; see also `read_records`.
+    """
+    found = read_records(task, base)
+    num_seen = len(found.records)
+    texts = [normalise(record.text) for record in found.records]
+    ids = np.array([document_id(record.text) for record in found.records], np.uint64)
+    progress(num_seen, num_seen, "records")
+
+    counts: dict[str, Any] = {
+        "seen": num_seen + sum(found.quarantined.values()),
+        "quarantined": found.quarantined,
+        "quarantined_places": found.quarantined_places,
+        "overlapping_spans": found.num_overlapping_spans,
+    }
+    kept, counts["duplicates"], counts["contradictions"], counts["overlaps"] = _deduplicate(found.records, ids)
+    drawn = _draw_splits(found.records, texts, ids, task, seed)
+    members = {name: [index for index in kept if drawn[index] == name] for name in SPLITS}
+
+    held_out = {texts[index] for name in ("dev", "test") for index in members[name]}
+    leaks = _contained([texts[index] for index in members["train"]], sorted(held_out))
+    members["train"] = [index for index, leak in zip(members["train"], leaks, strict=True) if not leak]
+    counts["leaks"] = int(leaks.sum())
+
+    counts["splits"] = {}
+    for name in SPLITS:
+        num_before = len(members[name])
+        if name != "train" and task.max_test_examples is not None:
+            members[name] = _draw_some(members[name], ids, task.max_test_examples, key_of(seed, "scored", name))
+        records = [found.records[index] for index in members[name]]
+        counts["splits"][name] = {
+            "records": len(records),
+            "documents": len({record.group for record in records}),
+            "labels": _label_counts(records, task.labels),
+            "not_scored": num_before - len(records),
+        }
+    _check(counts, task)
+    seen_ids = ids[[index for name in SPLITS for index in members[name]]]
+    assert len(np.unique(seen_ids)) == len(seen_ids), "a text stands in two splits"
+    for name in SPLITS:
+        write_shards(folder, name, RECORDS, [_table([found.records[i] for i in members[name]], ids[members[name]])])
+    return counts
+
+
+def _deduplicate(records: Sequence[Record], ids: np.ndarray) -> tuple[list[int], int, int, dict[str, int]]:
+    """Keep one record of each text.
+
+    Returns:
+        Indices of the records kept, ascending; how many were dropped as duplicates; how many because their labels
+        contradict each other; and how many because the text stands in a given dev or test set, by pair of splits.
+    """
+    best: dict[int, int] = {}
+    contradicted: set[int] = set()
+    for index, text_id in enumerate(ids.tolist()):
+        other = best.setdefault(text_id, index)
+        if other == index:
+            continue
+        if _labelling(records[index]) != _labelling(records[other]):
+            contradicted.add(text_id)
+        if _RANKS[records[index].split] < _RANKS[records[other].split]:
+            best[text_id] = index
+    num_duplicates = num_contradictions = 0
+    overlaps: Counter[str] = Counter()
+    for index, text_id in enumerate(ids.tolist()):
+        stays = records[best[text_id]]
+        if text_id in contradicted:
+            num_contradictions += 1
+        elif best[text_id] != index:
+            split = records[index].split
+            if _RANKS[split] == _RANKS[stays.split]:
+                num_duplicates += 1
+            else:
+                overlaps[f"{split}_in_{stays.split}"] += 1
+    kept = sorted(index for text_id, index in best.items() if text_id not in contradicted)
+    return kept, num_duplicates, num_contradictions, dict(sorted(overlaps.items()))
+
+
+def _labelling(record: Record) -> tuple[Any, ...]:
+    """What a record says about its text, whatever spaces and punctuation lie between its entities."""
+    return (record.label, *((normalise(record.text[start:end]), kind) for start, end, kind in record.spans))
+
+
+def _draw_splits(
+    records: Sequence[Record], texts: Sequence[str], ids: np.ndarray, task: TaskConfig, seed: int
+) -> list[str]:
+    """Give every record its split: that of its source, or the one drawn for its document."""
+    longest: dict[str, int] = {}
+    for index, record in enumerate(records):
+        other = longest.setdefault(record.group, index)
+        if len(texts[index]) > len(texts[other]):
+            longest[record.group] = index
+    keys = ids[[longest[record.group] for record in records]]
+    draws = (mix64(keys ^ key_of(seed, "split")) >> np.uint64(11)) * (1.0 / (1 << 53))
+    drawn = np.where(draws < task.test_fraction, "test", np.where(draws >= 1 - task.dev_fraction, "dev", "train"))
+    return [
+        record.split if record.split != "auto" else name for record, name in zip(records, drawn.tolist(), strict=True)
+    ]
+
+
+def _draw_some(members: list[int], ids: np.ndarray, num_wanted: int, key: np.uint64) -> list[int]:
+    """Draw records by their own ids, so that a larger draw holds a smaller one; order is kept."""
+    order = np.argsort(mix64(ids[members] ^ key), kind="stable")[:num_wanted]
+    return [members[position] for position in sorted(order.tolist())]
+
+
+def _contained(texts: Sequence[str], held_out: Sequence[str]) -> np.ndarray:
+    """Say which texts contain one of `held_out` or lie inside one, bool shape (num_texts,).
+
+    Example: with a limit of 2, texts `["abc", "b", "cd"]` and held-out `["ab", "xcdx"]` -> `[True, False, True]`.
+    """
+    leaks = np.zeros(len(texts), bool)
+    for _, automaton in _automata(held_out):
+        for index, text in enumerate(texts):
+            if not leaks[index] and len(text) >= MIN_CONTAINED_CHARACTERS:
+                leaks[index] = bool(automaton.find_matches_as_indexes(text))
+    for chosen, automaton in _automata(texts):
+        for text in held_out:
+            for pattern, _, _ in automaton.find_matches_as_indexes(text, overlapping=True):
+                leaks[chosen[pattern]] = True
+    return leaks
+
+
+def _automata(texts: Sequence[str]) -> Any:
+    """Yield automata over the texts that are long enough, with the indices of their patterns."""
+    from ahocorasick_rs import AhoCorasick
+
+    chosen: list[int] = []
+    num_characters = 0
+    for index, text in enumerate(texts):
+        if len(text) >= MIN_CONTAINED_CHARACTERS:
+            chosen.append(index)
+            num_characters += len(text)
+        if chosen and (num_characters >= _AUTOMATON_CHARACTERS or index == len(texts) - 1):
+            yield chosen, AhoCorasick([texts[i] for i in chosen])
+            chosen, num_characters = [], 0
+
+
+def _label_counts(records: Sequence[Record], labels: Sequence[str]) -> dict[str, int]:
+    """Count records of each class, or entities of each type, in the order of the task's labels."""
+    found = Counter(record.label for record in records if record.label is not None)
+    found.update(kind for record in records for *_, kind in record.spans)
+    return {label: found[label] for label in labels}
+
+
+def _check(counts: dict[str, Any], task: TaskConfig) -> None:
+    """Refuse a split that cannot be trained on or scored."""
+    splits = counts["splits"]
+    sizes = ", ".join(f"{name} {splits[name]['records']:,}" for name in SPLITS)
+    remedy = "give more records, other fractions, or a source for that split"
+    for name in SPLITS:
+        if not splits[name]["records"]:
+            raise TaskDataError(f"split {name!r} is empty ({sizes}), expected at least one record; {remedy}")
+    absent = [label for label in task.labels if not splits["train"]["labels"][label]]
+    if absent:
+        raise TaskDataError(
+            f"train has no record of {absent} ({sizes}), expected some of each of {task.labels}; give records with "
+            "that label or take it out of `labels`"
+        )
+
+
+def _table(records: Sequence[Record], ids: np.ndarray) -> pa.Table:
+    """Lay records out as columns."""
+    columns: dict[str, Any] = {
+        "record_id": ids.astype(np.uint64),
+        "text": [record.text for record in records],
+        "label": [record.label for record in records],
+        "span_starts": [[start for start, _, _ in record.spans] for record in records],
+        "span_ends": [[end for _, end, _ in record.spans] for record in records],
+        "span_labels": [[kind for _, _, kind in record.spans] for record in records],
+        "file": [record.file for record in records],
+        "line": [record.line for record in records],
+    }
+    return pa.table([pa.array(values, RECORDS.field(name).type) for name, values in columns.items()], schema=RECORDS)
