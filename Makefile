@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check setup
+.PHONY: demo test test-slow check lock setup
 
 setup: $(READY)
 
@@ -28,3 +28,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 -e '.[demo,dev]'
+	(echo "# Exact versions of everything that \`make setup\` installs. Regenerate: make lock"; \
+	 .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | sort -f) > requirements.lock
+	rm -rf .venv-lock
