@@ -1,14 +1,16 @@
 """Entities of a text as character spans: from tagged words, and carried through cleaning.
 
-Tagged words are those of the People's Daily corpus: `江/nr 泽民/nr 主席/n`. Three decisions, each checked on the
-corpus of January 1998 (1.1 million words):
+Tagged words are those of the People's Daily corpus: `江/nr 泽民/nr 主席/n`. Three decisions, each checked on its
+January of 1998 (1.1 million words):
 
-- a person's family name and given name are two words there, so adjacent `nr` words are joined into names by
-  `name_lengths`; 15,800 names come together, and lists of names (`李/nr 鹏/nr 乔/nr 石/nr`) come apart;
+- a person's family name and given name are two words there, so adjacent `nr` words are joined by `name_lengths`
+  (20,084 names come out, 15,162 of several words), and lists of names (`李/nr 鹏/nr 乔/nr 石/nr`) come apart;
 - adjacent words of any other type stay apart: 河南省/ns 鄢陵县/ns are two places, 公安部/nt 民政部/nt two bodies;
-- bracket compounds (`[中央/n 电视台/n]nt`) are left out: the parser of lines drops them, and that version has none.
+- compounds in brackets (`[中央/n 电视台/n]nt`) are no entities: the parser of lines drops the brackets, and the
+  version of that file in use has none.
 
-Source of the tags: Yu et al. 2002, "The basic processing of contemporary Chinese corpus at Peking University".
+Source of the tags: Yu Shiwen et al. 2002, "The Basic Processing of Contemporary Chinese Corpus at Peking
+University", Journal of Chinese Information Processing 16(5).
 """
 
 import itertools
