@@ -43,7 +43,8 @@ _INK_OF_HEAT = 0.55
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Read a metrics.jsonl: the lines of training steps and those of evaluations, each with its `step`.
 
-    A file that is not there has no lines, and the half line that a killed run leaves behind is passed over.
+    An evaluation says so by `"split": "held_out"` (or `dev`), by `"evaluation": true`, or by keys that begin with
+    `held_out_`. A file that is not there has no lines, and the half line that a killed run leaves behind is passed over.
 
     Returns:
         Training lines and evaluation lines; keys of evaluations come without their prefix `held_out_`.
@@ -60,7 +61,7 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
         if not isinstance(line, dict) or not isinstance(line.get("step"), int | float):
             continue
         held_out = {key.removeprefix("held_out_"): value for key, value in line.items() if key.startswith("held_out_")}
-        if line.get("evaluation"):
+        if line.get("evaluation") or line.get("split", "train") != "train":
             evaluations.append(line | held_out)
             continue
         if held_out:
@@ -207,15 +208,18 @@ def inline_svg(svg: bytes, title: str) -> str:
 
 
 def _draw_losses(axes: Any, training: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> None:
-    steps, losses = _series(training, "loss")
+    key = "mlm_loss" if _series(training, "mlm_loss")[0] else "loss"  # the loss that held-out text is judged by
+    name = "MLM, training (smoothed)" if key == "mlm_loss" else "training (smoothed)"
+    steps, losses = _series(training, key)
     if steps:
-        kept = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MAX_POINTS)).astype(int))
+        kept = _kept_points(len(steps))
         average = np.array(smoothed(losses))
         axes.plot(np.array(steps)[kept], np.array(losses)[kept], color=_COLOURS["faint"], linewidth=0.8)
-        axes.plot(np.array(steps)[kept], average[kept], color=_COLOURS["accent"], label="training, smoothed")
-    steps, losses = _series(evaluations, "mlm_loss")
+        axes.plot(np.array(steps)[kept], average[kept], color=_COLOURS["accent"], label=name)
+    key, name = ("mlm_loss", "MLM, held-out") if _series(evaluations, "mlm_loss")[0] else ("loss", "dev")
+    steps, losses = _series(evaluations, key)
     if steps:
-        axes.plot(steps, losses, "o-", color=_COLOURS["warm"], markersize=3.5, label="MLM, held-out")
+        axes.plot(steps, losses, "o-", color=_COLOURS["warm"], markersize=3.5, label=name)
     _finish(axes, "loss, nats")
 
 
@@ -229,11 +233,11 @@ def _draw_accuracies(axes: Any, training: list[dict[str, Any]], evaluations: lis
     ):
         steps, values = _series(evaluations, key)
         where = "held-out" if key.startswith(("mlm", "nsp")) else "dev"
-        if not steps and evaluations == []:
+        if not evaluations:
             steps, values = _series(training, key)
-            kept = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MAX_POINTS)).astype(int))
-            steps, values = [steps[i] for i in kept], [smoothed(values)[i] for i in kept]
-            where = "training, smoothed"
+            kept, average = _kept_points(len(steps)), smoothed(values)
+            steps, values = [steps[i] for i in kept], [average[i] for i in kept]
+            where = "training (smoothed)"
         if steps:
             axes.plot(
                 steps,
@@ -245,6 +249,11 @@ def _draw_accuracies(axes: Any, training: list[dict[str, Any]], evaluations: lis
             )
     axes.set_ylim(0, 103)
     _finish(axes, "accuracy, %")
+
+
+def _kept_points(num_points: int) -> np.ndarray:
+    """Return evenly spread indices of at most MAX_POINTS of `num_points` points, first and last among them."""
+    return np.unique(np.linspace(0, max(num_points - 1, 0), min(num_points, MAX_POINTS)).astype(int))
 
 
 def _finish(axes: Any, unit: str) -> None:
