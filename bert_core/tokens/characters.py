@@ -22,6 +22,18 @@ NUM_CODE_POINTS = 0x110000
 DROP, SPACE, ISOLATED, WORD, SEVERAL, CONTEXT = range(6)
 """Kinds of code point. ISOLATED: a token of its own (punctuation, Han). SEVERAL: becomes several characters."""
 
+HAN_RANGES = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+"""What BERT takes for a Chinese character (`_is_chinese_char` of google-research/bert)."""
+
 _LAYOUT = 1  # of the cached file
 _BATCH = 1 << 16
 _SEPARATOR = "|"
@@ -75,6 +87,24 @@ def load_characters(lowercase: bool) -> CharacterTable:
     return table
 
 
+def is_han(code_points: np.ndarray) -> np.ndarray:
+    """Say which code points are Chinese characters, bool, same shape."""
+    found = np.zeros(code_points.shape, bool)
+    for first, last in HAN_RANGES:
+        found |= (code_points >= first) & (code_points <= last)
+    return found
+
+
+def text_of(code_points: np.ndarray) -> str:
+    """Join code points to text."""
+    return code_points.astype("<u4").tobytes().decode("utf-32-le")
+
+
+def code_points_of(text: str) -> np.ndarray:
+    """Return the code points of a text, uint32 (num_characters,)."""
+    return np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.uint32, copy=False)
+
+
 def cache_folder() -> Path:
     """Return where tables are kept: $BERTLINE_CACHE, else $XDG_CACHE_HOME/bertline, else ~/.cache/bertline."""
     if folder := os.environ.get("BERTLINE_CACHE"):
@@ -105,14 +135,13 @@ def ask_library(lowercase: bool) -> CharacterTable:
     spaced &= (flat_kinds[middle] == WORD) | (flat_kinds[middle] == ISOLATED)
     kinds[three[spaced]], characters[three[spaced]] = ISOLATED, flat[middle[spaced]]
 
-    several = lengths > 1
-    several[three[spaced]] = False
+    owner = np.repeat(np.arange(NUM_CODE_POINTS), lengths)
+    kinds[owner[flat_kinds == CONTEXT]] = CONTEXT
+    several = (lengths > 1) & (kinds == DROP)  # those without a kind so far
     rows = np.flatnonzero(several)
     kinds[rows] = SEVERAL
     characters[rows] = np.arange(len(rows))
-    owner = np.repeat(np.arange(NUM_CODE_POINTS), lengths)
     in_several = several[owner]
-    kinds[np.unique(owner[in_several & (flat_kinds == CONTEXT)])] = CONTEXT
     return CharacterTable(
         kinds,
         characters,
@@ -133,7 +162,7 @@ def _normalise_all(lowercase: bool) -> tuple[np.ndarray, np.ndarray]:
         code_points = code_points[(code_points < 0xD800) | (code_points > 0xDFFF)]  # text has no surrogates
         asked = np.full(2 * len(code_points), separator, np.uint32)
         asked[::2] = code_points
-        answer = _code_points(normalizer.normalize_str(_text(asked)))
+        answer = code_points_of(normalizer.normalize_str(text_of(asked)))
         is_separator = answer == separator
         borders = np.flatnonzero(is_separator)
         if begin <= separator < begin + _BATCH:  # its own answer is not a border
@@ -150,7 +179,7 @@ def _pre_tokenize(characters: np.ndarray) -> np.ndarray:
     asked = np.full((len(characters), 2), ord("a"), np.uint32)  # "?a?a?a": a word character joins its neighbours
     asked[:, 0] = characters
     kinds = np.full(len(characters), SPACE, np.uint8)
-    for _, (start, stop) in pre_tokenizer.pre_tokenize_str(_text(asked.ravel())):
+    for _, (start, stop) in pre_tokenizer.pre_tokenize_str(text_of(asked.ravel())):
         if stop - start > 1:
             kinds[(start + 1) // 2 : (stop + 1) // 2] = WORD
         elif start % 2 == 0:
@@ -165,16 +194,8 @@ def _has_combining_class(characters: np.ndarray) -> np.ndarray:
     overlay, iota = 0x0334, 0x0345  # the marks of lowest and highest combining class, 1 and 240
     asked = np.full((len(characters), 4), ord(_SEPARATOR), np.uint32)  # iota and overlay change places around a mark
     asked[:, 0], asked[:, 1], asked[:, 2] = iota, characters, overlay
-    answer = _code_points(normalizers.NFD().normalize_str(_text(asked.ravel())))
+    answer = code_points_of(normalizers.NFD().normalize_str(text_of(asked.ravel())))
     return (answer.reshape(-1, 4) != asked).any(axis=1)
-
-
-def _text(code_points: np.ndarray) -> str:
-    return code_points.astype("<u4").tobytes().decode("utf-32-le")
-
-
-def _code_points(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.uint32)
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> np.ndarray:
