@@ -15,6 +15,7 @@ Source: Devlin et al. 2019 (arXiv:1810.04805), appendix A.3.
 import json
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -101,21 +102,17 @@ class _FineTuning:
         """Train all epochs, choose the weights, score test, write everything."""
         began = time.monotonic()
         train, dev, test = self.splits["train"], self.splits["dev"], self.splits["test"]
-        orders = [
-            training_order(train.lengths, self.job.seed, epoch, self.config.batch_examples)
-            for epoch in range(self.config.epochs)
-        ]
-        num_steps = sum(len(order) for order in orders)
+        steps_of_epoch = -(-train.num_examples // self.config.batch_examples)
+        num_steps = self.config.epochs * steps_of_epoch
         optimizer, rate_of = build_optimizer(self.model, self.config.optimization, num_steps)
         best_epoch, best = 0, (-math.inf, -math.inf)
         best_weights: dict[str, torch.Tensor] = {}
-        first_step, train_loss = 0, 0.0
+        train_loss = 0.0
         dev_scores: dict[str, Any] = {}
-        for epoch, order in enumerate(orders):
-            train_loss = self._train_epoch(epoch, order, first_step, num_steps, optimizer, rate_of)
-            first_step += len(order)
+        for epoch in range(self.config.epochs):
+            train_loss = self._train_epoch(epoch, epoch * steps_of_epoch, num_steps, optimizer, rate_of)
             scores, loss, _ = self._evaluate(dev)
-            self.metrics.append(_dev_row(first_step, epoch, loss, scores))
+            self.metrics.append(_dev_row((epoch + 1) * steps_of_epoch, epoch, loss, scores))
             rank = (scores[MAIN_SCORES[self.task.family]], -loss)  # a small dev set ties often; its loss decides
             keeps_best = self.config.keep_best_on_dev and dev.num_examples > 0
             if rank > best or not keeps_best:
@@ -139,9 +136,17 @@ class _FineTuning:
         self._write(counts, lines)
         return counts | {"seconds": round(time.monotonic() - began, 3), "device": str(self.device)}
 
-    def _train_epoch(self, epoch, order, first_step, num_steps, optimizer, rate_of) -> float:
+    def _train_epoch(
+        self,
+        epoch: int,
+        first_step: int,
+        num_steps: int,
+        optimizer: torch.optim.Optimizer,
+        rate_of: Callable[[int], float],
+    ) -> float:
         """Take one step for each batch; return the mean loss."""
         train, losses = self.splits["train"], []
+        order = training_order(train.lengths, self.job.seed, epoch, self.config.batch_examples)
         self.model.train()
         for step, batch in enumerate(padded_batches(train, order, pad_id=self.pad_id), start=first_step):
             if self.stop.signal_number is not None:
@@ -150,7 +155,7 @@ class _FineTuning:
                     "run again to start it over",
                     self.stop.signal_number,
                 )
-            seed_dropout(seed_of(self.job.seed, "fine_tune", "dropout", step))
+            seed_dropout(self.model, seed_of(self.job.seed, "fine_tune", "dropout", step))
             with self.device.autocast():
                 logits = logits_of(self.model, batch, self.device.device)
             loss = classification_loss(logits, torch.from_numpy(batch.labels).to(self.device.device))

@@ -1,0 +1,139 @@
+"""A fine-tuned model applied to new texts: a class for each, or the entities in each.
+
+A text takes the way that training texts took: cleaned with the rules of `corpus/clean.py`, tokenized with the
+vocabulary in the model's folder, cut to its head (classes) or into overlapping windows (entities). The numbers are
+those by which the model was scored. Offsets of entities are into the cleaned text, which is returned beside them.
+
+Not here: reading files, printing (`bertline predict`), and training.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_core.config import CorpusConfig
+from bert_core.corpus.clean import clean
+from bert_core.errors import CheckpointError
+from bert_core.examples.labelled import NUM_SPECIAL_TOKENS, Windows, cut_windows
+from bert_core.model.heads import FineTuned, load_fine_tuned
+from bert_core.tokens.tokenizer import WordPieceTokenizer
+from bert_core.training.device import choose_device
+from bert_core.training.inference import predict_classes, predict_tags
+from bert_core.training.labelled_batches import IGNORED, LabelledExamples, scored_tokens
+from bert_core.training.scoring import readable_entities
+
+_CLEANING = CorpusConfig(paths=["-"])
+"""The rules that labelled records pass: the defaults of a corpus."""
+
+
+class Predictor:
+    """A fine-tuned model with its tokenizer, ready for texts."""
+
+    def __init__(self, fine_tuned: FineTuned, tokenizer: WordPieceTokenizer) -> None:
+        self.family = fine_tuned.model.family
+        self.labels = fine_tuned.labels
+        self.max_tokens = fine_tuned.max_tokens
+        self._model = fine_tuned.model
+        self._tokenizer = tokenizer
+        self._device = choose_device().device
+        self._model.to(self._device)
+
+    @classmethod
+    def load(cls, model_folder: Path) -> "Predictor":
+        """Read a model folder that fine-tuning wrote.
+
+        Raises:
+            CheckpointError: it is no fine-tuned BERT, or its vocabulary is of another size than its model.
+            RequestError: it holds no vocabulary.
+        """
+        fine_tuned = load_fine_tuned(Path(model_folder))
+        tokenizer = WordPieceTokenizer.from_folder(Path(model_folder))
+        if tokenizer.vocabulary_size > fine_tuned.model.config.vocab_size:
+            raise CheckpointError(
+                f"{model_folder}: a vocabulary of {tokenizer.vocabulary_size} entries, expected at most the "
+                f"{fine_tuned.model.config.vocab_size} of config.json; the folder's files do not belong together"
+            )
+        return cls(fine_tuned, tokenizer)
+
+    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Say of each text what class it is of, or which entities it holds.
+
+        Example: `predict(["很好"])` of a classifier -> `[{"text": "很好", "label": "positive", "probability": 0.97,
+        "probabilities": {"negative": 0.03, "positive": 0.97}}]`; `predict(["张伟在京"])` of a tagger ->
+        `[{"text": "张伟在京", "entities": [{"text": "张伟", "type": "nr", "start": 0, "end": 2}, ...]}]`.
+
+        Args:
+            texts: of any length; classes go by the first `max_tokens` tokens, entities are sought everywhere.
+
+        Returns:
+            One value a text, in order; `text` is the cleaned text, `start` and `end` (exclusive) its characters.
+        """
+        cleaned = [clean(text, _CLEANING)[0] for text in texts]
+        if not cleaned:
+            return []
+        examples, rows = self._examples(cleaned)
+        if self.family == "single_sentence":
+            table = predict_classes(self._model, examples, self._device, pad_id=self._tokenizer.pad_id)
+            return [self._class_of(text, values) for text, values in zip(cleaned, table.tolist(), strict=True)]
+        tags = predict_tags(self._model, examples, self._device, pad_id=self._tokenizer.pad_id).tags
+        tokens, offsets = scored_tokens(examples)
+        example_of_record = np.searchsorted(examples.offsets, tokens[offsets[:-1]], side="right") - 1
+        text_of_record = rows[example_of_record].tolist()  # a text without tokens is no record
+        found = readable_entities(
+            tags[tokens],
+            offsets,
+            examples.char_starts[tokens],
+            examples.char_ends[tokens],
+            [cleaned[index] for index in text_of_record],
+            self.labels,
+        )
+        entities = dict(zip(text_of_record, found, strict=True))
+        return [{"text": text, "entities": entities.get(index, [])} for index, text in enumerate(cleaned)]
+
+    def _class_of(self, text: str, probabilities: list[float]) -> dict[str, Any]:
+        rounded = {label: round(value, 6) for label, value in zip(self.labels, probabilities, strict=True)}
+        best = self.labels[int(np.argmax(probabilities))]
+        return {"text": text, "label": best, "probability": rounded[best], "probabilities": rounded}
+
+    def _examples(self, texts: list[str]) -> tuple[LabelledExamples, np.ndarray]:
+        """Return the texts as unlabelled examples, and the text of each."""
+        found = self._tokenizer.encode(texts)
+        num_tokens = np.diff(found.row_offsets)
+        windows = self._windows(num_tokens)
+        sizes = windows.ends - windows.starts
+        offsets = np.concatenate(([0], np.cumsum(sizes + NUM_SPECIAL_TOKENS)))
+        example_of = np.repeat(np.arange(len(sizes)), sizes)
+        position = np.arange(sizes.sum()) - (np.cumsum(sizes) - sizes)[example_of] + windows.starts[example_of]
+        source = found.row_offsets[windows.rows][example_of] + position
+        inside = (offsets[:-1] + 1 - windows.starts)[example_of] + position
+        input_ids = np.empty(offsets[-1], np.int64)
+        input_ids[offsets[:-1]], input_ids[offsets[1:] - 1] = self._tokenizer.cls_id, self._tokenizer.sep_id
+        input_ids[inside] = found.ids[source]
+        char_starts, char_ends = np.full((2, len(input_ids)), -1, np.int64)
+        char_starts[inside], char_ends[inside] = found.char_starts[source], found.char_ends[source]
+        token_labels = np.full(len(input_ids), IGNORED, np.int64)
+        is_scored = position >= windows.scored_starts[example_of]
+        is_scored &= position < windows.scored_ends[example_of]
+        token_labels[inside[is_scored]] = 0  # any tag: it only says where the tags are read
+        examples = LabelledExamples(
+            input_ids=input_ids,
+            offsets=offsets,
+            length_a=sizes,
+            labels=np.zeros(len(sizes), np.int64),
+            token_labels=token_labels,
+            char_starts=char_starts,
+            char_ends=char_ends,
+            record_ids=windows.rows.astype(np.uint64),
+            texts=texts,
+        )
+        return examples, windows.rows
+
+    def _windows(self, num_tokens: np.ndarray) -> Windows:
+        """Cut tagged texts into windows; keep the head of the others."""
+        room = self.max_tokens - NUM_SPECIAL_TOKENS
+        if self.family == "sequence_labelling":
+            return cut_windows(num_tokens, room)
+        ends, zeros = np.minimum(num_tokens, room), np.zeros(len(num_tokens), np.int64)
+        return Windows(np.arange(len(num_tokens)), zeros, ends, zeros, ends)
