@@ -6,7 +6,6 @@ wrong; the message says what, where, why and what to do. BERTLINE_DEBUG=1 shows 
 """
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 

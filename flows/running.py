@@ -6,12 +6,12 @@ first stage that fails ends the run with its own error; what is sealed by then i
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from prefect import runtime
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.runtime import flow_run
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from bert_core.errors import RequestError
@@ -37,9 +37,9 @@ TASK_OF_KIND: dict[str, Task[..., Any]] = {
 MAX_STAGES_AT_ONCE = 4
 
 
-def stage_runner() -> ThreadPoolTaskRunner[Any]:
+def stage_runner() -> TaskRunner[PrefectFuture[Any]]:
     """Return the task runner of every flow: a few stages at a time in threads; the core does the heavy lifting."""
-    return ThreadPoolTaskRunner(max_workers=MAX_STAGES_AT_ONCE)
+    return cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=MAX_STAGES_AT_ONCE))
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ class Run:
             RequestError: the recipe, a path in it, or a stage named is not as it must be.
         """
         start_listening()
-        self.request = LineRequest(
-            recipe=recipe, overrides=tuple(overrides or ()), run_id=str(runtime.flow_run.id or "")
-        )
+        self.request = LineRequest(recipe=recipe, overrides=tuple(overrides or ()), run_id=str(flow_run.id or ""))
         self._only = only_stage or None
         named = {"from_stage": from_stage or None, "only": self._only, "force": force}
         self.line: Line = open_line(self.request)
@@ -117,7 +115,8 @@ class Run:
     def finish_with_report(self) -> RunSummary:
         """Wait for the stages, then write the report over all outputs that stand."""
         outcomes = self.finish()
-        path = report.publish_report.submit(self.request, list(self._futures.values())).result()
+        made: Any = list(self._futures.values())  # Prefect hands the task their results
+        path = report.publish_report.submit(self.request, made).result()
         return RunSummary(report=path, outcomes=tuple(outcomes))
 
     def _submit(self, stage_id: str) -> None:

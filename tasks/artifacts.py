@@ -1,8 +1,8 @@
 """What a run shows in the Prefect UI: the plan, counts, samples of examples, curves, the scores.
 
-Keys are stable for each stage of a recipe (`demo-examples-domain-transfer-counts`), so that the UI keeps a history under
-one name. Text from a corpus, a file name or a label never becomes markup: `escape` shows it as it is. A server that
-does not take an artifact is no reason to lose the work: `published_or_logged` logs the fault and goes on.
+Keys are stable for each stage of a recipe (`demo-examples-domain-transfer-counts`), so that the UI keeps a history
+under one name. Text from a corpus, a file name or a label never becomes markup: `escape` shows it as it is. A server
+that does not take an artifact is no reason to lose the work: `published_or_logged` logs the fault and goes on.
 """
 
 import base64
@@ -31,9 +31,9 @@ def artifact_key(recipe: str, *parts: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Write text so that neither markdown nor HTML in it takes effect, on one line.
+    r"""Write text so that neither markdown nor HTML in it takes effect, on one line.
 
-    Example: `escape("<b>|*x*")` gives `&lt;b&gt;\\\\|\\\\*x\\\\*`; control characters are shown as `\\\\u{1b}`.
+    Example: `escape("<b>|*x*")` gives `&lt;b&gt;\|\*x\*`; control characters are shown as `\u{1b}`.
     """
     text = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKUP.sub(r"\\\1", text.replace('"', "&quot;"))

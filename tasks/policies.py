@@ -8,7 +8,7 @@ how long training may take is nobody's guess, and a cancelled run keeps its chec
 
 import errno
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -54,15 +54,15 @@ def retry_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
 
 def stage_task(
     name: str, *, pool: Literal["data", "training"], run_name: str = "{stage}"
-) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """Make a function a Prefect task with the policy of this project.
+) -> Callable[[Callable[P, State[R]]], Task[P, R]]:
+    """Make a function that returns a state a Prefect task with the policy of this project.
 
     Args:
         name: of the task, as the UI shows it.
         pool: tag; concurrency limits are set by tag.
         run_name: template of a run's name over the parameters.
     """
-    return task(
+    made = task(
         name=name,
         task_run_name=run_name,
         tags=[pool],
@@ -72,3 +72,4 @@ def stage_task(
         retry_delay_seconds=RETRY_DELAYS_SECONDS,
         retry_condition_fn=retry_transient,
     )
+    return cast(Callable[[Callable[P, State[R]]], Task[P, R]], made)  # Prefect unwraps the state into its data

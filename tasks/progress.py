@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from bert_core.errors import WorkError
@@ -193,13 +193,14 @@ class ArtifactBoard:
         self._given_up = True  # until it worked
         with published_or_logged(self._key):
             if self._id is None:
-                self._id = create_progress_artifact(percent, key=self._key, description=notice.describe())
+                made = create_progress_artifact(percent, key=self._key, description=notice.describe())
+                self._id = cast(UUID, made)  # a coroutine only where an event loop runs
             else:
                 update_progress_artifact(self._id, percent, description=notice.describe())
             self._given_up = False
 
 
-class Interrupted(WorkError):
+class InterruptedRunError(WorkError):
     """The user stopped the run; what was sealed or checkpointed is kept."""
 
 
@@ -208,7 +209,7 @@ _board: Board | None = None
 
 
 def stop_listening() -> None:
-    """Make every running and later listener raise `Interrupted`, so that work in other threads ends."""
+    """Make every running and later listener raise `InterruptedRunError`, so that work in other threads ends."""
     _stopped.set()
 
 
@@ -247,7 +248,7 @@ def listen(stage: str, artifact_key: str | None = None) -> Iterator[Progress]:
 
     def progress(done: int, total: int, unit: str, **measures: float) -> None:
         if _stopped.is_set():
-            raise Interrupted(f"{stage}: interrupted by the user; run again to go on")
+            raise InterruptedRunError(f"{stage}: interrupted by the user; run again to go on")
         now = time.monotonic()
         began, done_before = first.setdefault(unit, (now, done))
         passed = now - began

@@ -5,8 +5,17 @@ turn the text around it.
 """
 
 _HIDDEN = frozenset(
-    [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF]
-    + [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+    number
+    for first, last in [
+        (0x00, 0x1F),
+        (0x7F, 0x9F),
+        (0x061C, 0x061C),
+        (0x200E, 0x200F),
+        (0x2028, 0x202E),
+        (0x2066, 0x2069),
+        (0xFEFF, 0xFEFF),
+    ]
+    for number in range(first, last + 1)
 )
 """Control characters, line separators, and marks that change the direction of text."""
 
@@ -14,8 +23,8 @@ _SHOWN = {number: f"\\u{{{number:x}}}" for number in _HIDDEN}
 
 
 def visible(text: str) -> str:
-    """Show hidden and acting characters by their number.
+    r"""Show hidden and acting characters by their number.
 
-    Example: an escape character followed by `[2J` gives `\\u{1b}[2J`; a newline gives `\\u{a}`.
+    Example: an escape character followed by `[2J` gives `\u{1b}[2J`; a newline gives `\u{a}`.
     """
     return text.translate(_SHOWN)
