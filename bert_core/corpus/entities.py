@@ -101,27 +101,36 @@ def without_overlaps(spans: Sequence[Span]) -> list[Span]:
 def clean_with_spans(text: str, spans: Sequence[Span], clean: Callable[[str], str]) -> tuple[str, list[Span]] | None:
     """Clean a text and carry its spans to where their characters went.
 
-    Example: with a cleaning that folds 　 and ０-９, `("　１９９８年", [(1, 6, "t")])` -> `("1998年", [(0, 5, "t")])`.
+    Example: with a cleaning that folds digits and strips spaces, `("　１９９８年", [(1, 6, "t")])` ->
+    `("1998年", [(0, 5, "t")])`.
 
     Args:
         text: raw text.
-        spans: into the raw text.
+        spans: into the raw text, each inside it and not empty; spaces at their ends are left out.
         clean: the cleaning; it may change the length.
 
     Returns:
         The clean text and its spans, or None where a span has no place there: nothing of it is left, or a character
-        across its border was composed with one inside it.
+        outside it was composed with one inside it.
     """
     cleaned = clean(text)
+    trimmed = [_without_outer_spaces(text, span) for span in spans]
+    if any(start >= end for start, end, _ in trimmed):
+        return None
     if len(cleaned) == len(text):
         changes = {(old, new) for old, new in zip(text, cleaned, strict=True) if old != new}
         if all(clean(old) == new for old, new in changes):  # character by character, so nothing has moved
-            return cleaned, list(spans)
+            return cleaned, trimmed
     moved: list[Span] = []
-    for start, end, label in spans:
-        inside = clean(text[start:end])
-        before = clean(text[:start] + text[start:end].rstrip())
+    for start, end, label in trimmed:
+        inside, before = clean(text[start:end]), clean(text[:end])
         if not inside or not cleaned.startswith(before) or not before.endswith(inside):
             return None
         moved.append((len(before) - len(inside), len(before), label))
     return cleaned, moved
+
+
+def _without_outer_spaces(text: str, span: Span) -> Span:
+    start, end, label = span
+    inside = text[start:end]
+    return start + len(inside) - len(inside.lstrip()), end - len(inside) + len(inside.rstrip()), label
