@@ -51,6 +51,8 @@ class Line:
     """Codec that decoded it, or that failed to."""
     fault: str | None
     """Why the text is missing; or, beside a text, why it is only a part of a line."""
+    excerpt: str = ""
+    """First 200 bytes with all but printable ASCII escaped, where the text is missing."""
 
 
 def detect_encoding(sample: bytes) -> str:
@@ -133,7 +135,7 @@ def read_lines(
             fault = f"not valid {file_encoding}" + ("" if is_fixed else " nor any other encoding")
         else:
             fault = f"line longer than {MAX_LINE_BYTES >> 20} MiB, split" if is_part else None
-        yield Line(number, offset, text, line_encoding, fault)
+        yield Line(number, offset, text, line_encoding, fault, "" if text is not None else repr(raw[:200])[2:-1])
 
 
 def encoding_of_file(path: Path, start: int = 0, num_bytes: int | None = None) -> str:
@@ -158,9 +160,7 @@ def _character_values() -> np.ndarray:
     values = np.zeros(1 << 16, np.uint8)
     values[0x20:0x7F] = 1
     values[[0x09, 0x0A, 0x0D]] = 1
-    gb_level_1 = bytes(
-        byte for row in range(0xB0, 0xD8) for cell in range(0xA1, 0xFF) for byte in (row, cell)
-    )
+    gb_level_1 = bytes(byte for row in range(0xB0, 0xD8) for cell in range(0xA1, 0xFF) for byte in (row, cell))
     big5_level_1 = bytes(
         byte
         for lead in range(0xA4, 0xC7)

@@ -53,9 +53,7 @@ def read_head(path: Path, num_bytes: int = 64) -> bytes:
         raise CorpusError(f"{path.name}: cannot be read ({error.strerror}); check the file") from error
     for magic, what in _NOT_TEXT.items():
         if head.startswith(magic):
-            raise CorpusError(
-                f"{path.name}: is {what}, expected text (plain, gzip or zstd); convert it to JSONL first"
-            )
+            raise CorpusError(f"{path.name}: is {what}, expected text (plain, gzip or zstd); convert it to JSONL first")
     return head
 
 
@@ -74,9 +72,7 @@ def read_blocks(path: Path, start: int = 0, num_bytes: int | None = None) -> Ite
     head = read_head(path)
     if is_compressed(head):
         if start or num_bytes is not None:
-            raise CorpusError(
-                f"{path.name}: byte range {start}+{num_bytes} of a compressed file; read it whole"
-            )
+            raise CorpusError(f"{path.name}: byte range {start}+{num_bytes} of a compressed file; read it whole")
         yield from _decompressed(path, "gzip" if head.startswith(_GZIP) else "zstd")
         return
     left = num_bytes

@@ -1,0 +1,143 @@
+"""Repairs of text as named rules, each counted and listed in a document's `repairs` column.
+
+Rules, in order:
+
+- markup: character entities become characters; HTML comments, scripts and tags of known names go.
+- line_ends: CR, CR LF, vertical tab, form feed, U+0085, U+2028 and U+2029 become a line feed.
+- control_characters: ANSI escapes, C0 and C1 controls, zero-width and direction marks, soft hyphens go.
+- lone_surrogates: half of a surrogate pair becomes U+FFFD.
+- unicode_form: NFC or NFKC, as the recipe says.
+- half_width: full-width letters and digits become ASCII ones; Chinese punctuation stays.
+- whitespace: runs of spaces become one, none at the ends of a line, no blank lines.
+- repeated_lines: a line equal to the one above it goes.
+
+The rules are applied again until none applies, so cleaning twice changes nothing. Every rule first asks a
+compiled pattern whether it has anything to do. Nothing here guesses at spelling, mojibake or language.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Callable
+
+import xxhash
+
+from bert_core.config.recipe import CorpusConfig
+
+_MAX_ROUNDS = 8
+
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+_COMMENT_OR_SCRIPT = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_BLOCK_TAG = re.compile(
+    r"</?(?:address|article|blockquote|br|center|dd|div|dl|dt|figcaption|figure|footer|h[1-6]|header|hr|li|main|nav|ol"
+    r"|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_INLINE_TAG = re.compile(
+    r"</?(?:a|abbr|b|body|button|cite|code|del|em|embed|font|form|head|html|i|iframe|img|input|ins|kbd|label|link|mark"
+    r"|meta|object|q|s|samp|script|small|span|strike|strong|style|sub|sup|svg|title|tt|u|var|video)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_LINE_ENDS = re.compile("\r\n?|[\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]"  # ANSI escape sequences as a whole
+    "|[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]+"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_FULL_WIDTH = re.compile("[０-９Ａ-Ｚａ-ｚ]+")
+_TO_HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_LOOSE_SPACE = re.compile(r"[^\S\n]{2,}|[^\S \n]|^\s|\s\Z|\n\s|[^\S\n]\n")
+_SPACES = re.compile(r"[^\S\n]+")
+_LINE_BREAK = re.compile(r" ?\n\s*")
+_REPEATED_LINE = re.compile(r"^(.+)(?:\n\1)+$", re.MULTILINE)
+_NOT_WORD = re.compile(r"[\W_]+")
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def clean(text: str, config: CorpusConfig) -> tuple[str, list[str]]:
+    r"""Apply the repairs that a corpus asks for.
+
+    Example: with the defaults, `clean("１９９８年 <b>好</b>\r\n", config)` -> `("1998年 好", ["markup",
+    "line_ends", "half_width", "whitespace"])`.
+
+    Args:
+        text: one document as read.
+        config: says the Unicode form and whether full-width letters are folded.
+
+    Returns:
+        The cleaned text, paragraphs separated by one line feed; and the names of the rules that changed
+        it, in the order of the module's list.
+    """
+    rules: list[tuple[str, Callable[[str], str]]] = [
+        ("markup", _without_markup),
+        ("line_ends", lambda text: _LINE_ENDS.sub("\n", text)),
+        ("control_characters", lambda text: _CONTROL.sub("", text)),
+        ("lone_surrogates", lambda text: _SURROGATE.sub("\ufffd", text)),
+    ]
+    if config.unicode_form != "none":
+        form = "NFKC" if config.unicode_form == "nfkc" else "NFC"
+        rules.append(("unicode_form", lambda text: unicodedata.normalize(form, text)))
+    if config.half_width:
+        rules.append(("half_width", _with_half_width))
+    rules += [("whitespace", _with_single_spaces), ("repeated_lines", _without_repeated_lines)]
+
+    changed: set[str] = set()
+    for _ in range(_MAX_ROUNDS):
+        before = text
+        for name, apply in rules:
+            repaired = apply(text)
+            if repaired != text:
+                changed.add(name)
+                text = repaired
+        if text == before:
+            break
+    return text, [name for name, _ in rules if name in changed]
+
+
+def han_share(text: str) -> float:
+    """Return the share of Han characters among the letters of a text, 0 to 1; 0 where it has no letters."""
+    num_letters = sum(map(len, _LETTERS.findall(text)))
+    return sum(map(len, _HAN.findall(text))) / num_letters if num_letters else 0.0
+
+
+def normalise(text: str) -> str:
+    """Return the form in which texts are compared: NFKC, lower case, letters and digits alone.
+
+    Example: `normalise("Ｈello， 世界！") == normalise("hello 世界") == "hello世界"`.
+    """
+    return _NOT_WORD.sub("", unicodedata.normalize("NFKC", text).lower())
+
+
+def document_id(text: str) -> int:
+    """Return the 64-bit digest of a text's normalised form; duplicates share it.
+
+    A text without any letter or digit is digested as it stands.
+
+    Returns:
+        An integer in [0, 2**64): xxh3_64 of the UTF-8 bytes.
+    """
+    return xxhash.xxh3_64_intdigest((normalise(text) or text).encode("utf-8", "surrogatepass"))
+
+
+def _without_markup(text: str) -> str:
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
+    if "<" in text and ">" in text:
+        text = _COMMENT_OR_SCRIPT.sub("", text)
+        text = _INLINE_TAG.sub("", _BLOCK_TAG.sub("\n", text))
+    return text
+
+
+def _with_half_width(text: str) -> str:
+    return _FULL_WIDTH.sub(lambda match: match[0].translate(_TO_HALF_WIDTH), text)
+
+
+def _with_single_spaces(text: str) -> str:
+    if _LOOSE_SPACE.search(text) is None:
+        return text
+    return _LINE_BREAK.sub("\n", _SPACES.sub(" ", text)).strip()
+
+
+def _without_repeated_lines(text: str) -> str:
+    return _REPEATED_LINE.sub(r"\1", text) if "\n" in text else text

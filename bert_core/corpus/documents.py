@@ -1,0 +1,344 @@
+"""The builders of document shards: a slice of a raw file, a whole corpus, the training texts of labelled tasks.
+
+Every record read has one outcome: used (as it was), repaired (by named rules) or quarantined (with
+reason, file, line and byte), and the three add up to what was seen. What filters, duplicates and
+held-out texts take away afterwards is counted rule by rule, so that the counts read as a waterfall from
+records to documents.
+
+Nothing here knows tokens; shards hold text (`store/schemas.py`, DOCUMENTS).
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bert_core.config.recipe import CorpusConfig
+from bert_core.corpus.clean import clean, document_id, han_share, normalise
+from bert_core.corpus.decontaminate import KINDS, HeldOutTexts
+from bert_core.corpus.deduplicate import find_duplicates
+from bert_core.corpus.readers import RawRecord, missing_column, read_records
+from bert_core.corpus.sentences import split_sentences
+from bert_core.corpus.slices import Slice
+from bert_core.errors import CorpusError
+from bert_core.progress import Progress, silent
+from bert_core.store.fingerprint import digest_of_file
+from bert_core.store.schemas import DOCUMENTS
+from bert_core.store.shards import read_shards, write_shards
+
+COUNTS_NAME = "counts.json"
+QUARANTINE_NAME = "quarantine.jsonl"
+
+_ROWS_AT_ONCE = 4096
+_EXCERPT_CHARACTERS = 200
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+
+
+def build_slice(piece: Slice, config: CorpusConfig, folder: Path, progress: Progress = silent) -> dict[str, Any]:
+    """Read and clean the documents of one slice.
+
+    Writes `documents-*.arrow`, `quarantine.jsonl` (file, line, byte_offset, reason, excerpt) and `counts.json`.
+
+    Args:
+        piece: range of a raw file.
+        config: how it is read, repaired and filtered.
+        folder: empty folder for the files.
+        progress: told bytes.
+
+    Returns:
+        Counts: seen, used, repaired, quarantined (records); reasons, repairs, encodings, dropped (by name); cut
+        (documents longer than max_characters); documents (rows written), characters.
+
+    Raises:
+        CorpusError: too many records are unreadable, the text column is missing, or the file changed meanwhile.
+    """
+    reading = _SliceReading(piece, config, progress)
+    with (folder / QUARANTINE_NAME).open("w", encoding="utf-8", newline="\n") as quarantine:
+        num_rows = write_shards(folder, "documents", DOCUMENTS, reading.tables(quarantine))
+    reading.check()
+    counts = reading.counts(num_rows)
+    (folder / COUNTS_NAME).write_text(json.dumps(counts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return counts
+
+
+def build_documents(
+    slice_folders: Sequence[Path],
+    config: CorpusConfig,
+    held_out_folders: Sequence[Path],
+    folder: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Merge slices into one corpus without duplicates and without dev or test texts.
+
+    Args:
+        slice_folders: outputs of `build_slice`, in the order of the corpus.
+        config: says whether duplicates go.
+        held_out_folders: outputs of splits; their `dev` and `test` records are kept out of the corpus.
+        folder: empty folder for `documents-*.arrow`.
+        progress: told rows.
+
+    Returns:
+        Counts: the sums of the slices' counts; duplicates, duplicate_clusters; contaminated by kind (equal, contains,
+        inside); documents, characters; by_file (documents of each file).
+
+    Raises:
+        CorpusError: no document is left; the message holds the waterfall.
+    """
+    counts = _summed_counts(slice_folders)
+    tables = [read_shards(slice_folder, "documents") for slice_folder in slice_folders]
+    held_out = HeldOutTexts(
+        normalise(text)
+        for held_out_folder in held_out_folders
+        for split in ("dev", "test")
+        for text in read_shards(held_out_folder, split)["text"].to_pylist()
+    )
+    by_file: Counter[str] = Counter()
+    merged = _merged(tables, config.deduplicate, held_out, counts, by_file, progress)
+    counts["documents"] = write_shards(folder, "documents", DOCUMENTS, merged)
+    counts["by_file"] = dict(sorted(by_file.items()))
+    if counts["documents"] == 0:
+        raise CorpusError(f"corpus {config.paths}: no document is left; {_waterfall(counts)}; check format and filters")
+    return counts
+
+
+def build_record_documents(split_folders: Sequence[Path], folder: Path, progress: Progress = silent) -> dict[str, Any]:
+    """Turn the texts of labelled training records into documents; labels are left behind.
+
+    Args:
+        split_folders: outputs of splits; their `train` records are read.
+        folder: empty folder for `documents-*.arrow`.
+        progress: told rows.
+
+    Returns:
+        Counts: seen, duplicates, duplicate_clusters, documents, characters, by_file.
+
+    Raises:
+        CorpusError: there is no training record.
+    """
+    counts: dict[str, Any] = {}
+    tables = [_documents_of_records(read_shards(split, "train")) for split in split_folders]
+    counts["seen"] = sum(table.num_rows for table in tables)
+    by_file: Counter[str] = Counter()
+    merged = _merged(tables, True, HeldOutTexts(()), counts, by_file, progress)
+    counts["documents"] = write_shards(folder, "documents", DOCUMENTS, merged)
+    counts["by_file"] = dict(sorted(by_file.items()))
+    if counts["documents"] == 0:
+        raise CorpusError("task_transfer: its tasks have no training record; check the tasks' sources and fractions")
+    return counts
+
+
+class _SliceReading:
+    """Reads one slice into tables and keeps the books."""
+
+    def __init__(self, piece: Slice, config: CorpusConfig, progress: Progress) -> None:
+        self.piece, self.config, self.progress = piece, config, progress
+        self.outcomes: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.repairs: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.encodings: Counter[str] = Counter()
+        self.num_cut = 0
+        self.num_characters = 0
+        self.first_faults: list[str] = []
+        self.without_column: RawRecord | None = None
+
+    def tables(self, quarantine: Any) -> Iterator[pa.Table]:
+        """Yield the slice's documents; write what cannot be read to the open file `quarantine`."""
+        piece, config = self.piece, self.config
+        total = piece.num_bytes or piece.file.path.stat().st_size
+        rows: list[tuple[str, RawRecord, list[str]]] = []
+        for record in read_records(piece.file, config, piece.start, piece.num_bytes, piece.first_line):
+            if record.text is None:
+                quarantine.write(self._quarantined(record))
+                continue
+            text, repairs = clean(record.text, config)
+            repairs = record.repairs + repairs
+            self.outcomes["repaired" if repairs else "used"] += 1
+            self.repairs.update(repairs)
+            self.encodings[record.encoding] += 1
+            for part in self._filtered(text):
+                rows.append((part, record, repairs))
+            if len(rows) >= _ROWS_AT_ONCE:
+                yield self._table(rows)
+                rows = []
+                self.progress(min(record.byte_offset - piece.start, total), total, "bytes")
+        if rows:
+            yield self._table(rows)
+        self.progress(total, total, "bytes")
+
+    def check(self) -> None:
+        """Refuse a slice whose column is missing, whose faults are too many, or that changed while it was read."""
+        piece, file = self.piece, self.piece.file
+        num_bad, seen = self.outcomes["quarantined"], sum(self.outcomes.values())
+        if self.without_column is not None and num_bad == seen:
+            raise missing_column(
+                file, self.without_column.line, self.config.text_column, self.without_column.columns or []
+            )
+        if num_bad > self.config.max_bad_fraction * seen:
+            raise CorpusError(
+                f"{file.name}: {num_bad:,} of {seen:,} records ({num_bad / seen:.1%}) are unreadable, expected at most "
+                f"max_bad_fraction = {self.config.max_bad_fraction:g}; first: {'; '.join(self.first_faults)}; "
+                "mend the file, set its format and encoding, or raise max_bad_fraction"
+            )
+        if digest_of_file(file.path, piece.start, piece.num_bytes) != piece.digest:
+            raise CorpusError(f"{file.name}: changed while it was read; wait until it is whole and run again")
+
+    def counts(self, num_rows: int) -> dict[str, Any]:
+        """Return the books as plain JSON values."""
+        outcomes = {name: self.outcomes[name] for name in ("used", "repaired", "quarantined")}
+        return {
+            "seen": sum(outcomes.values()),
+            **outcomes,
+            "reasons": dict(sorted(self.reasons.items())),
+            "repairs": dict(sorted(self.repairs.items())),
+            "encodings": dict(sorted(self.encodings.items())),
+            "dropped": dict(sorted(self.dropped.items())),
+            "cut": self.num_cut,
+            "documents": num_rows,
+            "characters": self.num_characters,
+        }
+
+    def _filtered(self, text: str) -> list[str]:
+        """Return the documents that a cleaned text becomes: none, one, or several where it is too long."""
+        config = self.config
+        if len(text) < config.min_characters:
+            self.dropped["min_characters"] += 1
+            return []
+        if config.min_han_share > 0.0 and han_share(text) < config.min_han_share:
+            self.dropped["min_han_share"] += 1
+            return []
+        if len(text) <= config.max_characters:
+            return [text]
+        self.num_cut += 1
+        return cut_at_sentences(text, config.max_characters)
+
+    def _quarantined(self, record: RawRecord) -> str:
+        assert record.fault is not None
+        self.outcomes["quarantined"] += 1
+        self.reasons[record.fault.partition(":")[0]] += 1
+        if record.columns is not None and self.without_column is None:
+            self.without_column = record
+        if len(self.first_faults) < 3:
+            self.first_faults.append(f"{self.piece.file.name}:{record.line} {record.fault}")
+        row = {
+            "file": self.piece.file.name,
+            "line": record.line,
+            "byte_offset": record.byte_offset,
+            "reason": record.fault,
+            "excerpt": _escaped(record.excerpt),
+        }
+        return json.dumps(row, ensure_ascii=False) + "\n"
+
+    def _table(self, rows: list[tuple[str, RawRecord, list[str]]]) -> pa.Table:
+        self.num_characters += sum(len(text) for text, _, _ in rows)
+        records = [record for _, record, _ in rows]
+        columns = {
+            "doc_id": pa.array([document_id(text) for text, _, _ in rows], pa.uint64()),
+            "text": pa.array([text for text, _, _ in rows], pa.string()),
+            "file": pa.array([self.piece.file.name] * len(rows)).dictionary_encode(),
+            "line": pa.array([record.line for record in records], pa.uint32()),
+            "byte_offset": pa.array([record.byte_offset for record in records], pa.uint64()),
+            "encoding": pa.array([record.encoding for record in records]).dictionary_encode(),
+            "repairs": pa.array([repairs for _, _, repairs in rows], pa.list_(pa.string())),
+        }
+        return pa.table(columns, schema=DOCUMENTS)
+
+
+def cut_at_sentences(text: str, max_characters: int) -> list[str]:
+    """Cut a text into pieces of at most `max_characters`, at sentence ends where there are any.
+
+    Example: `cut_at_sentences("甲乙。丙丁。戊己。", 6)` -> `["甲乙。丙丁。", "戊己。"]`.
+    """
+    pieces: list[str] = []
+    current = ""
+    for sentence in split_sentences(text):
+        if current and len(current) + len(sentence) > max_characters:
+            pieces.append(current)
+            current = ""
+        current += sentence
+        while len(current) > max_characters:
+            pieces.append(current[:max_characters])
+            current = current[max_characters:]
+    stripped = (piece.strip() for piece in [*pieces, current])
+    return [piece for piece in stripped if piece]
+
+
+def _merged(
+    tables: Sequence[pa.Table],
+    deduplicate: bool,
+    held_out: HeldOutTexts,
+    counts: dict[str, Any],
+    by_file: Counter[str],
+    progress: Progress,
+) -> Iterator[pa.Table]:
+    """Yield the rows that stay, table by table, and write what went into `counts`."""
+    num_rows = sum(table.num_rows for table in tables)
+    keep = np.ones(num_rows, bool)
+    counts |= {"duplicates": 0, "duplicate_clusters": 0, "contaminated": dict.fromkeys(KINDS.values(), 0)}
+    counts["characters"] = 0
+    if deduplicate and num_rows:
+        doc_ids = np.concatenate([table["doc_id"].to_numpy() for table in tables])
+        duplicates = find_duplicates(doc_ids)
+        keep = duplicates.keep
+        counts |= {"duplicates": duplicates.num_dropped, "duplicate_clusters": duplicates.num_clusters}
+    first = 0
+    for table in tables:
+        rows = table.filter(pa.array(keep[first : first + table.num_rows]))
+        first += table.num_rows
+        if len(held_out):
+            kinds = held_out.kinds_of([normalise(text) for text in rows["text"].to_pylist()])
+            for kind, name in KINDS.items():
+                counts["contaminated"][name] += int((kinds == kind).sum())
+            rows = rows.filter(pa.array(kinds == 0))
+        counts["characters"] += pc.sum(pc.utf8_length(rows["text"])).as_py() or 0
+        for pair in pc.value_counts(rows["file"].cast(pa.string())).to_pylist():
+            by_file[pair["values"]] += pair["counts"]
+        progress(first, num_rows, "rows")
+        if rows.num_rows:
+            yield rows
+
+
+def _documents_of_records(records: pa.Table) -> pa.Table:
+    texts = records["text"].to_pylist()
+    columns = {
+        "doc_id": pa.array([document_id(text) for text in texts], pa.uint64()),
+        "text": records["text"],
+        "file": records["file"].cast(DOCUMENTS.field("file").type),
+        "line": records["line"],
+        "byte_offset": pa.nulls(len(texts), pa.uint64()),
+        "encoding": pa.nulls(len(texts), DOCUMENTS.field("encoding").type),
+        "repairs": pa.array([[]] * len(texts), pa.list_(pa.string())),
+    }
+    return pa.table(columns, schema=DOCUMENTS)
+
+
+def _summed_counts(slice_folders: Sequence[Path]) -> dict[str, Any]:
+    """Add up the counts that the slices wrote beside their shards."""
+    summed: dict[str, Any] = {}
+    for slice_folder in slice_folders:
+        counts = json.loads((slice_folder / COUNTS_NAME).read_text(encoding="utf-8"))
+        for name, value in counts.items():
+            if isinstance(value, dict):
+                summed[name] = dict(sorted((Counter(summed.get(name, {})) + Counter(value)).items()))
+            else:
+                summed[name] = summed.get(name, 0) + value
+    return summed
+
+
+def _waterfall(counts: dict[str, Any]) -> str:
+    """Say in one line where the records went."""
+    steps = [f"{counts.get('seen', 0):,} records seen", f"{counts.get('quarantined', 0):,} quarantined"]
+    steps += [f"{number:,} dropped by {name}" for name, number in counts.get("dropped", {}).items()]
+    steps.append(f"{counts['duplicates']:,} duplicates")
+    steps += [f"{number:,} {name} a held-out text" for name, number in counts["contaminated"].items() if number]
+    return ", ".join(steps)
+
+
+def _escaped(text: str) -> str:
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text[:_EXCERPT_CHARACTERS])
