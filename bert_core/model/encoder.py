@@ -12,6 +12,7 @@ Letters at the end of a name are the axes of a tensor:
 
 Source: Devlin et al. 2019 (arXiv:1810.04805); Vaswani et al. 2017 (arXiv:1706.03762) for the layer.
 """
+# ruff: noqa: N803, N806 -- capitals at the end of a name are axes
 
 import math
 from dataclasses import dataclass

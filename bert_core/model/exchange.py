@@ -1,9 +1,9 @@
 """Model folders in the layout of transformers, written and read.
 
-Writing: config.json, model.safetensors, README.md and the files of the vocabulary; `from_pretrained` reads them as they
-are. Reading: any BERT folder or hub name that transformers itself would read, with its dialects: names with or
-without `bert.`, `gamma`/`beta` for layer norms, stored position ids, heads that are missing. What was loaded, drawn anew
-and left unused is reported, never passed over in silence. Wrong shapes are refused, and so are pickled weights
+Writing: config.json, model.safetensors, README.md and the files of the vocabulary; `from_pretrained` reads them as
+they are. Reading: any BERT folder or hub name that transformers itself would read, with its dialects: names with or
+without `bert.`, `gamma`/`beta` for layer norms, stored position ids, heads that are missing. What was loaded, drawn
+anew and left unused is reported, never passed over in silence. Wrong shapes are refused, and so are pickled weights
 (`pytorch_model.bin`), because reading a pickle runs code from the file.
 
 Source: transformers 5, models/bert/modeling_bert.py and configuration_bert.py.

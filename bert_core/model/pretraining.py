@@ -5,6 +5,7 @@ tokens). Its matrix is that of the token embeddings. Losses are those of transfo
 
 Source: Devlin et al. 2019 (arXiv:1810.04805), section 3.1.
 """
+# ruff: noqa: N803, N806, N815 -- capitals at the end of a name are axes
 
 from dataclasses import dataclass, fields
 

@@ -6,7 +6,8 @@ Standard output carries JSON lines and nothing else:
     {"event": "result", "counts": {...}}
     {"event": "error", "kind": "TrainingError", "message": "..."}
 
-Log lines go to standard error. Exit codes: 0 done, 1 the work failed, 2 the job was wrong, 143 or 130 stopped by a signal.
+Log lines go to standard error. Exit codes: 0 done, 1 the work failed, 2 the job was wrong, 143 or 130 stopped by a
+signal.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_core.errors import BertlineError, RequestError, TrainingError
+from bert_core.training.process import SETTINGS, training_environment
 
 _SECONDS_BETWEEN_LINES = 0.5
 
@@ -82,7 +84,7 @@ def _run(job_path: Path, parent_pid: int | None) -> dict[str, Any]:
             from bert_core.training.fine_tune_job import FineTuneJob
             from bert_core.training.fine_tuning import run_fine_tune
 
-            return run_fine_tune(FineTuneJob.from_dict(data), _JsonLines())
+            return run_fine_tune(FineTuneJob.from_dict(data), _JsonLines(), stop)
     raise RequestError(f"job {str(job_path)!r} is of kind {kind!r}, expected 'transfer' or 'fine_tune'")
 
 
@@ -96,5 +98,13 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
+def _restart_with_settings() -> None:
+    """Begin this process again with the settings for training where it was started without them."""
+    if not SETTINGS.keys() <= os.environ.keys():
+        command = [sys.executable, "-m", "bert_core.training", *sys.argv[1:]]
+        os.execve(sys.executable, command, training_environment())
+
+
 if __name__ == "__main__":
+    _restart_with_settings()
     sys.exit(main())

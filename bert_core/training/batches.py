@@ -4,6 +4,7 @@ The batch of a step is a function of (seed, step) alone, so a resumed run contin
 32 batches examples are sorted by length before they are cut into batches, which leaves little padding; the batches then
 get a random order again. Masks are drawn here, when a batch is read, and differ in every epoch.
 """
+# ruff: noqa: N806 -- capitals at the end of a name are axes
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence

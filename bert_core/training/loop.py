@@ -194,7 +194,7 @@ class _Training:
     def _step(self, batch: DrawnBatch, runs: RunFiles) -> None:
         """Do one optimizer step, or raise before it where a number is not finite."""
         step = self.steps_done
-        seed_dropout(seed_of(self.job.seed, self.job.stage, "dropout", step))
+        seed_dropout(self.model, seed_of(self.job.seed, self.job.stage, "dropout", step))
         with self.device.autocast():
             output = self.model(batch.tensors.to(self.device.device))
         self.optimizer.zero_grad(set_to_none=True)

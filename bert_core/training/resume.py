@@ -1,9 +1,9 @@
 """Checkpoints from which a killed training goes on, bit for bit.
 
 A checkpoint is a folder `step-N/` with the weights, the optimizer's moments, the history of all steps so far, and
-state.json with the digest of each. It is written aside and renamed when complete. The newest one that verifies is taken;
-damaged ones are passed over with a warning. Nothing random has to be kept: batches, masks and dropout are functions of
-the step number.
+state.json with the digest of each. It is written aside and renamed when complete. The newest one that verifies is
+taken; damaged ones are passed over with a warning. Nothing random has to be kept: batches, masks and dropout are
+functions of the step number.
 """
 
 import json

@@ -17,7 +17,7 @@ from bert_core.errors import TrainingError
 _SAME_SIGNAL_SECONDS = 1.0
 
 
-class TrainingStopped(TrainingError):
+class TrainingStopped(TrainingError):  # noqa: N818 -- it tells of a request, not of a fault
     """Training was asked to stop and can go on later."""
 
     def __init__(self, message: str, signal_number: int) -> None:
