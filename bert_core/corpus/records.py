@@ -80,8 +80,8 @@ def read_records(task: TaskConfig, base: Path) -> RecordSet:
     """
     found, faults = RecordSet(), Faults()
     for source in task.sources:
-        kind = _format_of(task, source)
         for file in resolve_paths([source.path], base):
+            kind = _format_of(task, source, file.name)
             num_before, num_bad = len(found.records), faults.quarantined.total()
             faults.file = file.name
             lines = read_lines(file.path, source.encoding)
@@ -101,12 +101,12 @@ def read_records(task: TaskConfig, base: Path) -> RecordSet:
     return found
 
 
-def _format_of(task: TaskConfig, source: TaskSource) -> str:
-    """Settle a source's format, and check that it can carry the labels of the family."""
+def _format_of(task: TaskConfig, source: TaskSource, name: str) -> str:
+    """Settle the format of one file, and check that it can carry the labels of the family."""
     has_entities = task.family == "sequence_labelling"
     kind: str = source.format
     if kind == "auto":
-        suffixes = [suffix for suffix in PurePosixPath(source.path).suffixes if suffix not in (".gz", ".zst")]
+        suffixes = [suffix for suffix in PurePosixPath(name).suffixes if suffix not in (".gz", ".zst")]
         kind = _FORMATS.get(suffixes[-1].lower() if suffixes else "", "")
         if kind == "txt_line" and has_entities:
             kind = "tagged_words"
@@ -122,7 +122,7 @@ def _format_of(task: TaskConfig, source: TaskSource) -> str:
     elif kind == "txt_line" and source.label is None:
         fault = "lines of plain text carry no label, expected one for the whole file; set `label`"
     if fault is not None:
-        raise TaskDataError(f"source {source.path!r}: {fault}")
+        raise TaskDataError(f"source {name!r}: {fault}")
     return kind
 
 

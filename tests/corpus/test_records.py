@@ -218,6 +218,7 @@ def test_a_task_without_records_is_an_error(tmp_path):
     ],
 )
 def test_a_format_that_cannot_carry_the_labels_is_refused(tmp_path, task, message):
+    write(tmp_path, task.sources[0].path, "好\n")
     assert message in fault_of(task, tmp_path)
 
 
