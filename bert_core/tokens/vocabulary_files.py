@@ -40,7 +40,7 @@ def load_vocabulary(folder: Path) -> list[str]:
     """
     path = _vocabulary_path(folder)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # no newline is translated
     except UnicodeDecodeError as error:
         raise RequestError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     entries = _entries_of_json(path, text) if path.name == TOKENIZER_NAME else _entries_of_text(text)
