@@ -7,6 +7,7 @@ Letters at the end of a name are the axes of a tensor: B examples, S positions, 
 
 Source: Devlin et al. 2019 (arXiv:1810.04805), sections 4.1 and 5.3; transformers 5, models/bert/modeling_bert.py.
 """
+# ruff: noqa: N803, N806 -- capitals at the end of a name are axes
 
 import json
 from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ still sees new neighbours. Evaluation goes by length over the whole set.
 Rows come from memory-mapped shards as flat columns with offsets; nothing here walks tokens in Python. Not
 here: labels beyond their index (`fine_tuning.py`), pretraining batches and masks.
 """
+# ruff: noqa: N806, N815 -- capitals at the end of a name are axes
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,15 +87,15 @@ def read_labelled(folder: Path, split: str) -> LabelledExamples:
 class LabelledBatch:
     """Padded rows. B is examples, S is tokens."""
 
-    rows_B: np.ndarray  # noqa: N815 - shape letter
+    rows_B: np.ndarray
     """Row of each example in its split, int64."""
-    input_ids_BS: np.ndarray  # noqa: N815
+    input_ids_BS: np.ndarray
     """Token ids, int64."""
-    token_type_ids_BS: np.ndarray  # noqa: N815
+    token_type_ids_BS: np.ndarray
     """0 in [CLS] A [SEP] and in padding, 1 in B [SEP], int64."""
-    lengths_B: np.ndarray  # noqa: N815
+    lengths_B: np.ndarray
     """Tokens of each row without padding, int64."""
-    present_BS: np.ndarray  # noqa: N815
+    present_BS: np.ndarray
     """True at tokens, false at padding."""
     source: np.ndarray
     """Where the tokens of `present_BS` stand in the flat columns, int64 shape (num_tokens,)."""

@@ -1,4 +1,5 @@
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_entity_scores_equal_seqeval(sequences):
     if not any(tag != "O" for sequence in gold_tags + predicted_tags for tag in sequence):
         assert scores["f1"] == 0.0  # seqeval cannot report on no entity at all
         return
-    report = classification_report(gold_tags, predicted_tags, output_dict=True, zero_division=0)  # pyright: ignore
+    report: Any = classification_report(gold_tags, predicted_tags, output_dict=True, zero_division=0)  # pyright: ignore
     for name, expected in [("micro avg", scores), *((t, scores["by_type"][t]) for t in ("PER", "LOC"))]:
         if name not in report:
             assert expected["support"] == 0
