@@ -7,7 +7,6 @@ labels), and for entities `tagged_words` (`江/nr 泽民/nr`) and `jsonl` with
 Nothing is cleaned here and no label is compared with the task's (`records.py`); what cannot be read goes to `Faults`.
 """
 
-import csv
 import difflib
 import json
 from collections import Counter
@@ -19,6 +18,7 @@ from bert_core.config import TaskConfig, TaskSource
 from bert_core.corpus.articles import group_paragraphs, parse_tagged, plain_text
 from bert_core.corpus.decode import Line
 from bert_core.corpus.entities import Span, spans_of_words
+from bert_core.corpus.tables import DELIMITERS, read_rows
 
 NUM_PLACES_SHOWN = 10
 ENTITIES_KEY = "entities"
@@ -83,7 +83,7 @@ def read_raw_records(
         return _read_tagged_words(list(readable), frozenset(task.labels))
     if kind == "jsonl":
         return _read_jsonl(readable, task.family == "sequence_labelling", source, faults)
-    return _read_table(readable, source, faults, "," if kind == "csv" else "\t")
+    return _read_table(readable, source, faults, DELIMITERS[kind])
 
 
 def _readable(lines: Iterable[Line], faults: Faults) -> Iterator[Line]:
@@ -104,38 +104,22 @@ def _read_tagged_words(lines: list[Line], types: frozenset[str]) -> Iterator[Raw
             yield RawRecord(line.number, "".join(words), spans=spans, group=f"article {article}")
 
 
-def _read_table(lines: Iterable[Line], source: TaskSource, faults: Faults, delimiter: str) -> Iterator[RawRecord]:
-    """Rows under a header; a quoted field may hold line ends."""
-    taken: list[int] = []  # lines of the current row
-
-    def texts() -> Iterator[str]:
-        for line in lines:
-            taken.append(line.number)
-            yield f"{line.text}\n"
-
-    rows = csv.reader(texts(), delimiter=delimiter, strict=True)
+def _read_table(lines: Iterator[Line], source: TaskSource, faults: Faults, delimiter: str) -> Iterator[RawRecord]:
+    """Rows under a header, as corpora read them."""
     header: list[str] | None = None
-    while True:
-        taken.clear()
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            faults.quarantine(taken[0], f"broken row ({error})")
-            continue
-        if row is None:
-            return
-        if header is None:
-            header = row
+    for row in read_rows(lines, delimiter):
+        if row.fault is not None:
+            faults.quarantine(row.line.number, f"{row.fault.partition(':')[0]} row")
+        elif header is None:
+            header = row.fields
             columns = [source.text_column] + ([source.label_column] if source.label is None else [])
             missing = [_missing(column, header) for column in columns if column not in header]
             if missing:
-                faults.error(taken[0], missing[0])
+                faults.error(row.line.number, missing[0])
                 return
-        elif row and len(row) != len(header):
-            faults.quarantine(taken[0], "another number of columns than the header")
-        elif row:
-            values = dict(zip(header, row, strict=True))
-            yield RawRecord(taken[0], values[source.text_column], values.get(source.label_column))
+        else:
+            values = dict(zip(header, row.fields, strict=True))
+            yield RawRecord(row.line.number, values[source.text_column], values.get(source.label_column))
 
 
 def _read_jsonl(lines: Iterable[Line], has_entities: bool, source: TaskSource, faults: Faults) -> Iterator[RawRecord]:

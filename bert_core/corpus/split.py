@@ -4,7 +4,8 @@
    A source that is a split stays that split: a text of test is taken out of dev and train, one of dev out of train.
 2. Records of `auto` sources are divided by document, each by a draw keyed on (seed, its longest text), so that a record
    that is added or removed moves no other document.
-3. Training records that contain a dev or test text, or lie inside one, are taken out (texts of 12 characters or more).
+3. Training records that contain a dev or test text, or lie inside one, are taken out (`decontaminate.py`, as corpora
+   do; the shorter of the two has 12 characters or more).
 4. dev and test are cut down to `max_test_examples` by another keyed draw. train is never cut here: task transfer reads
    all its texts, and the labelled budget belongs to `examples/labelled.py`.
 
@@ -21,6 +22,7 @@ import pyarrow as pa
 
 from bert_core.config import TaskConfig
 from bert_core.corpus.clean import document_id, normalise
+from bert_core.corpus.decontaminate import CLEAN, HeldOutTexts
 from bert_core.corpus.records import Record, read_records
 from bert_core.errors import TaskDataError
 from bert_core.progress import Progress, silent
@@ -29,11 +31,8 @@ from bert_core.store.schemas import RECORDS
 from bert_core.store.shards import write_shards
 
 SPLITS = ("train", "dev", "test")
-MIN_CONTAINED_CHARACTERS = 12
-"""A shorter text (a greeting, a headline) stands inside others by chance, characters after normalisation."""
 
 _RANKS = {"test": 0, "dev": 1, "train": 2, "auto": 2}  # of equal texts the one of the lowest rank stays
-_AUTOMATON_CHARACTERS = 4_000_000  # patterns of one automaton, to bound its memory
 
 
 def build_split(task: TaskConfig, seed: int, base: Path, folder: Path, progress: Progress = silent) -> dict[str, Any]:
@@ -69,8 +68,8 @@ def build_split(task: TaskConfig, seed: int, base: Path, folder: Path, progress:
     drawn = _draw_splits(found.records, texts, ids, task, seed)
     members = {name: [index for index in kept if drawn[index] == name] for name in SPLITS}
 
-    held_out = {texts[index] for name in ("dev", "test") for index in members[name]}
-    leaks = _contained([texts[index] for index in members["train"]], sorted(held_out))
+    held_out = HeldOutTexts(texts[index] for name in ("dev", "test") for index in members[name])
+    leaks = held_out.kinds_of([texts[index] for index in members["train"]]) != CLEAN
     members["train"] = [index for index, leak in zip(members["train"], leaks, strict=True) if not leak]
     counts["leaks"] = int(leaks.sum())
 
@@ -153,38 +152,6 @@ def _draw_some(members: list[int], ids: np.ndarray, num_wanted: int, key: np.uin
     """Draw records by their own ids, so that a larger draw holds a smaller one; order is kept."""
     order = np.argsort(mix64(ids[members] ^ key), kind="stable")[:num_wanted]
     return [members[position] for position in sorted(order.tolist())]
-
-
-def _contained(texts: Sequence[str], held_out: Sequence[str]) -> np.ndarray:
-    """Say which texts contain one of `held_out` or lie inside one, bool shape (num_texts,).
-
-    Example: with a limit of 2, texts `["abc", "b", "cd"]` and held-out `["ab", "xcdx"]` -> `[True, False, True]`.
-    """
-    leaks = np.zeros(len(texts), bool)
-    for _, automaton in _automata(held_out):
-        for index, text in enumerate(texts):
-            if not leaks[index] and len(text) >= MIN_CONTAINED_CHARACTERS:
-                leaks[index] = bool(automaton.find_matches_as_indexes(text))
-    for chosen, automaton in _automata(texts):
-        for text in held_out:
-            for pattern, _, _ in automaton.find_matches_as_indexes(text, overlapping=True):
-                leaks[chosen[pattern]] = True
-    return leaks
-
-
-def _automata(texts: Sequence[str]) -> Any:
-    """Yield automata over the texts that are long enough, with the indices of their patterns."""
-    from ahocorasick_rs import AhoCorasick
-
-    chosen: list[int] = []
-    num_characters = 0
-    for index, text in enumerate(texts):
-        if len(text) >= MIN_CONTAINED_CHARACTERS:
-            chosen.append(index)
-            num_characters += len(text)
-        if chosen and (num_characters >= _AUTOMATON_CHARACTERS or index == len(texts) - 1):
-            yield chosen, AhoCorasick([texts[i] for i in chosen])
-            chosen, num_characters = [], 0
 
 
 def _label_counts(records: Sequence[Record], labels: Sequence[str]) -> dict[str, int]:

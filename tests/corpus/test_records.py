@@ -176,7 +176,7 @@ def test_an_unreadable_record_is_set_aside_and_counted(tmp_path, bad, reason):
     assert found.quarantined_places == [f"a.jsonl:101: {counted}"]
 
 
-@pytest.mark.parametrize(("row", "reason"), [("a,b,pos\n", "another number of columns"), ('"a"b,pos\n', "broken row")])
+@pytest.mark.parametrize(("row", "reason"), [("a,b,pos\n", "ragged row"), ('"a,pos\n', "unclosed_quote row")])
 def test_a_broken_row_is_set_aside_and_the_next_is_read(tmp_path, row, reason):
     write(tmp_path, "a.csv", "text,label\n" + "好,pos\n" * 20 + row + "差,neg\n")
     found = read_records(classes(TaskSource(path="a.csv")), tmp_path)

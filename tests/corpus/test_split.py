@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bert_core.corpus.split as split_module
 from bert_core.config import TaskConfig, TaskSource
 from bert_core.corpus.clean import document_id, normalise
-from bert_core.corpus.split import MIN_CONTAINED_CHARACTERS, SPLITS, build_split
+from bert_core.corpus.split import SPLITS, build_split
 from bert_core.errors import TaskDataError
 from bert_core.store.schemas import RECORDS
 from bert_core.store.shards import read_shards
@@ -136,7 +135,6 @@ LONG = "这家店的老板娘做的豆腐脑是城里最好吃的"
     ],
 )
 def test_training_texts_that_share_a_whole_text_with_test_are_taken_out(tmp_path, train_text, num_leaks):
-    assert MIN_CONTAINED_CHARACTERS == 12
     write_jsonl(tmp_path / "train.jsonl", [*many(0, 4), {"text": train_text, "label": "pos"}])
     write_jsonl(tmp_path / "dev.jsonl", many(10, 12))
     write_jsonl(tmp_path / "test.jsonl", [{"text": LONG, "label": "pos"}])
@@ -145,21 +143,6 @@ def test_training_texts_that_share_a_whole_text_with_test_are_taken_out(tmp_path
     assert counts["leaks"] == num_leaks
     assert len(splits["train"]) == 5 - num_leaks
     assert len(splits["test"]) == 1
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    st.lists(st.text("甲乙", max_size=8), max_size=8),
-    st.lists(st.text("甲乙", max_size=8), max_size=8),
-    st.sampled_from([1, 10, 1000]),
-)
-def test_contained_texts_are_those_that_a_plain_search_finds(texts, held_out, automaton_characters):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split_module, "MIN_CONTAINED_CHARACTERS", 3)
-        patch.setattr(split_module, "_AUTOMATON_CHARACTERS", automaton_characters)
-        found = split_module._contained(texts, held_out)
-    expected = [any(len(a) >= 3 and len(b) >= 3 and (a in b or b in a) for b in held_out) for a in texts]
-    assert found.tolist() == expected
 
 
 def test_dev_and_test_are_cut_to_size_and_a_larger_size_holds_a_smaller(tmp_path):
