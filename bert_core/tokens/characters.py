@@ -201,7 +201,7 @@ def _has_combining_class(characters: np.ndarray) -> np.ndarray:
 def _digest(arrays: dict[str, np.ndarray]) -> np.ndarray:
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        digest.update(np.ascontiguousarray(arrays[name]))
+        digest.update(np.ascontiguousarray(arrays[name]).data)
     return np.frombuffer(digest.digest(), np.uint8)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from bert_core.errors import RequestError
+from bert_core.tokens.arrow_texts import Texts, text_rows
 
 if TYPE_CHECKING:
     from bert_core.tokens.tokenizer import TokenizedTexts
@@ -48,9 +48,7 @@ class EntityMatcher:
             digest.update(f"{index}\t{entry}\n".encode())
         self.digest = digest.hexdigest()
 
-    def match(
-        self, texts: Sequence[str] | pa.Array | pa.ChunkedArray, tokenized: "TokenizedTexts"
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def match(self, texts: Texts, tokenized: "TokenizedTexts") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Find entities.
 
         Example: with 北京大学 in a lexicon, 我在北京大学 in single characters gives starts `[2]`, lengths `[4]`.
@@ -63,14 +61,14 @@ class EntityMatcher:
             starts int32 (first token of each entity, counted in its row), lengths int32 (tokens), lexicon_index int8,
             each (num_entities,), ascending and without overlap in each row; and row_offsets int64 (num_texts + 1,).
         """
-        rows = texts.to_pylist() if isinstance(texts, pa.Array | pa.ChunkedArray) else list(texts)
+        rows = text_rows(texts)
         row_offsets = np.zeros(len(rows) + 1, np.int64)
         found: list[np.ndarray] = []
         if self.entries:
             begins_word = ~tokenized.continues
             for row, text in enumerate(rows):
                 tokens = slice(tokenized.row_offsets[row], tokenized.row_offsets[row + 1])
-                matches = np.array(self._automaton.find_matches_as_indexes(text or ""), np.int64).reshape(-1, 3)
+                matches = np.array(self._automaton.find_matches_as_indexes(text), np.int64).reshape(-1, 3)
                 found.append(
                     self._on_tokens(
                         matches, tokenized.char_starts[tokens], tokenized.char_ends[tokens], begins_word[tokens]

@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
-from bert_core.errors import RequestError
 from bert_core.store.fingerprint import fingerprint_of
+from bert_core.tokens.arrow_texts import Texts, row_ranges, string_arrays, utf8_of
 from bert_core.tokens.vocabulary_files import (
     CLS,
     CONTINUATION,
@@ -103,7 +101,7 @@ class WordPieceTokenizer:
         """
         return cls(entries, lowercase)
 
-    def encode(self, texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, num_threads: int = 1) -> TokenizedTexts:
+    def encode(self, texts: Texts, *, num_threads: int = 1) -> TokenizedTexts:
         """Turn texts into ids with character offsets, without special tokens.
 
         Args:
@@ -113,7 +111,11 @@ class WordPieceTokenizer:
         Raises:
             RequestError: a string is no Unicode text (it holds a lone surrogate).
         """
-        parts = [part for chunk in _chunks(texts) for part in _split(*_bytes_of(chunk), num_threads)]
+        parts: list[tuple[np.ndarray, np.ndarray]] = []
+        for array in string_arrays(texts):
+            data, offsets = utf8_of(array)
+            ranges = row_ranges(offsets, num_threads, _PART_BYTES)
+            parts += [(data, offsets[first : stop + 1]) for first, stop in ranges]
         if num_threads > 1 and len(parts) > 1:
             with ThreadPoolExecutor(num_threads) as pool:
                 done = list(pool.map(lambda part: self._encode_part(*part), parts))
@@ -171,7 +173,9 @@ class WordPieceTokenizer:
             tables.trie,
             tables.continuation_root,
             self.unk_id,
-            *columns,
+            columns[0],
+            columns[1],
+            columns[2],
             row_ends,
             left_out,
         )
@@ -184,42 +188,6 @@ class WordPieceTokenizer:
                 tokens[column] = np.insert(tokens[column], row_ends[row], values)
             lengths[row] = len(encoding.ids)
         return tokens[0], tokens[1], tokens[2], lengths
-
-
-def _chunks(texts: Sequence[str] | pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    """Return texts as Arrow string arrays without nulls."""
-    if isinstance(texts, pa.ChunkedArray):
-        return [chunk for one in texts.chunks for chunk in _chunks(one)]
-    if not isinstance(texts, pa.Array):
-        try:
-            texts = pa.array(list(texts), pa.large_string())
-        except UnicodeEncodeError as error:
-            raise RequestError(
-                f"text {error.object[max(0, error.start - 10) : error.start]!r}...: {error.object[error.start]!a} at "
-                f"character {error.start} is a lone surrogate, expected Unicode text; decode it with errors='replace'"
-            ) from None
-    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
-        texts = texts.cast(pa.large_string())
-    return [texts.fill_null("") if texts.null_count else texts]
-
-
-def _bytes_of(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return the UTF-8 bytes of a string array, a view, and int64 offsets of its rows in them."""
-    _, offset_buffer, data_buffer = texts.buffers()
-    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
-    offsets = np.zeros(1, width)
-    if len(texts):
-        offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1]
-    return np.frombuffer(data_buffer or b"", np.uint8), offsets.astype(np.int64)
-
-
-def _split(data: np.ndarray, offsets: np.ndarray, num_threads: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut rows into parts of about equal bytes, at most _PART_BYTES where rows are not longer."""
-    num_bytes = int(offsets[-1] - offsets[0])
-    num_parts = max(-(-num_bytes // _PART_BYTES), min(num_threads, num_bytes >> 16), 1)
-    wanted = offsets[0] + np.arange(1, num_parts) * num_bytes // num_parts
-    borders = np.unique(np.concatenate([[0], np.searchsorted(offsets, wanted), [len(offsets) - 1]]))
-    return [(data, offsets[first : last + 1]) for first, last in pairwise(borders)]
 
 
 def _joined(arrays: list[np.ndarray], dtype: Any) -> np.ndarray:

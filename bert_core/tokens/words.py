@@ -7,14 +7,13 @@ segmenter draws inside a token is ignored. Nothing here knows of lexicons (`enti
 Source: Cui et al. 2021, whole word masking for Chinese BERT (arXiv:1906.08101).
 """
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from bert_core.errors import RequestError, WorkError
+from bert_core.tokens.arrow_texts import Texts, text_rows
 from bert_core.tokens.characters import code_points_of, is_han
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ def segmenter_digest(name: str) -> str:
     return name if name == "none" else f"{name} {version(name)}"
 
 
-def word_starts(
-    texts: Sequence[str] | pa.Array | pa.ChunkedArray, tokenized: "TokenizedTexts", segmenter: str
-) -> np.ndarray:
+def word_starts(texts: Texts, tokenized: "TokenizedTexts", segmenter: str) -> np.ndarray:
     """Say for each token whether a word begins there.
 
     Example: 我爱北京playing in tokens `我 爱 北 京 play ##ing` gives `[1, 1, 1, 0, 1, 0]` with rjieba and
@@ -60,8 +57,7 @@ def word_starts(
     _check(segmenter)
     starts = ~tokenized.continues
     if segmenter == "rjieba" and len(starts):
-        rows = texts.to_pylist() if isinstance(texts, pa.Array | pa.ChunkedArray) else list(texts)
-        rows = [text or "" for text in rows]
+        rows = text_rows(texts)
         first_characters = np.cumsum([0] + [len(text) for text in rows], dtype=np.int64)
         places = np.repeat(first_characters[:-1], np.diff(tokenized.row_offsets)) + tokenized.char_starts
         han = is_han(code_points_of("".join(rows))[places])
