@@ -1,7 +1,7 @@
 """Data cards: the headline numbers of corpora, records, vocabulary, tokens and examples, and what was dropped and why.
 
-Counts come from manifests as the rooms wrote them. Those that a card knows get a name and a place; all others stand under
-"All counts", so that a room that counts something new shows it without a change here.
+Counts come from manifests as the rooms wrote them. Those that a card knows get a name and a place; all others stand
+under "All counts", so that a room that counts something new shows it without a change here.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bert_core.report.tables import count, first_of, kind_of, percent
+from bert_core.report.tables import count, kind_of, percent
 from bert_core.report.view import Bar, DataCard, Fact
 from bert_core.store.manifest import Manifest
 
@@ -24,7 +24,7 @@ _KINDS = {
     "labelled": "labelled examples",
 }
 _HEADLINES = {
-    "documents": ("documents", "characters", "sentences", "duplicates", "contaminated"),
+    "documents": ("documents", "characters", "repaired", "quarantined", "duplicates"),
     "vocabulary": ("size", "unknown_share", "coverage"),
     "tokens": ("documents", "tokens", "sentences", "words", "entities", "unknown_share"),
 }
@@ -33,35 +33,31 @@ _SHARES = ("fill", "fraction", "share", "rate", "accuracy", "prob")
 
 
 def data_cards(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[DataCard]:
-    """Yield a card for each output of a data stage, in the order given; slices add to the card of their corpus.
+    """Yield a card for each output of a data stage, in the order given.
 
     Args:
         outputs: folder and manifest by stage id.
     """
-    manifests = [manifest for _, manifest in outputs.values()]
     for folder, manifest in outputs.values():
-        kind = kind_of(manifest)
+        kind, counts = kind_of(manifest), manifest.counts
         if kind not in _KINDS:
             continue
-        inputs = {parent.fingerprint for parent in manifest.parents.values()}
-        pieces = [piece.counts for piece in manifests if kind_of(piece) == "slice" and piece.fingerprint in inputs]
-        slices = added(pieces) if kind == "documents" else {}
         audit = _read_audit(folder) if kind == "examples" else {}
-        train = audit.get("train") or manifest.counts.get("train") or {}
+        train = audit.get("train") or counts.get("train") or {}
+        rates = count_facts(audit.get("mask_rates") or {})
         yield DataCard(
             name=manifest.stage,
             kind=_KINDS[kind],
-            facts=_headline(kind, {**slices, **manifest.counts}, train),
-            bars=tuple(_bars(kind, slices, manifest.counts)),
+            facts=_headline(kind, counts, train),
+            bars=tuple(_bars(kind, counts)),
             histogram=tuple(_histogram(train.get("length_histogram") or {})),
             faults=tuple(
                 f"{fault['subject']}: {fault['got']}, expected {fault['expected']}"
                 for fault in audit.get("faults") or ()
             ),
             details=(
-                *_prefixed("slices", count_facts(slices)),
-                *count_facts(manifest.counts),
-                *_prefixed("mask rate", count_facts(audit.get("mask_rates") or {})),
+                *count_facts(counts),
+                *(Fact(name=f"share masked by policy {fact.name}", value=fact.value) for fact in rates),
             ),
         )
 
@@ -69,7 +65,8 @@ def data_cards(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[DataCar
 def count_facts(counts: Mapping[str, Any]) -> tuple[Fact, ...]:
     """Flatten counts to names and values, at most `MAX_COUNTS`.
 
-    Example: `{"dropped": {"too_short": 3}, "unknown_share": 0.02}` -> `dropped: too short` = 3, `unknown share` = 2.0 %.
+    Example: `{"dropped": {"too_short": 3}, "unknown_share": 0.02}` -> `dropped: too short` = 3, `unknown share`
+    = 2.0 %.
     """
     facts = [Fact(name=name, value=written(name, value)) for name, value in _flat(counts)]
     return tuple(facts[:MAX_COUNTS])
@@ -80,11 +77,11 @@ def written(name: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, float) and 0.0 <= value <= 1.0 and any(word in name for word in _SHARES):
-        return percent(value)
+        return percent(value) if value == 0.0 or value >= 0.00995 else f"{100 * value:.2g} %"
     return count(value) if float(value).is_integer() else f"{value:,.4g}"
 
 
-def waterfall(total: int, dropped: Sequence[tuple[str, int]], kept_name: str = "kept") -> Iterator[Bar]:
+def waterfall(total: int, dropped: Sequence[tuple[str, int]], *, first_name: str = "read") -> Iterator[Bar]:
     """Yield the bars from what was read, past what was dropped, to what was kept; reasons without a case are left out.
 
     Example: 10 read, 2 too short, 3 duplicates -> bars 0-10, 8-10, 5-8, 0-5.
@@ -92,7 +89,7 @@ def waterfall(total: int, dropped: Sequence[tuple[str, int]], kept_name: str = "
     if total <= 0:
         return
     left = total
-    yield Bar(name="read", num_rows=total, kind="all", start_fraction=0.0, fraction=1.0)
+    yield Bar(name=first_name, num_rows=total, kind="all", start_fraction=0.0, fraction=1.0)
     for name, number in dropped:
         if number > 0:
             left -= number
@@ -104,7 +101,7 @@ def waterfall(total: int, dropped: Sequence[tuple[str, int]], kept_name: str = "
                 start_fraction=start,
                 fraction=min(number / total, 1.0 - start),
             )
-    yield Bar(name=kept_name, num_rows=max(0, left), kind="kept", start_fraction=0.0, fraction=max(0, left) / total)
+    yield Bar(name="kept", num_rows=max(0, left), kind="kept", start_fraction=0.0, fraction=max(0, left) / total)
 
 
 def _headline(kind: str, counts: Mapping[str, Any], train: Mapping[str, Any]) -> tuple[Fact, ...]:
@@ -112,7 +109,7 @@ def _headline(kind: str, counts: Mapping[str, Any], train: Mapping[str, Any]) ->
 
     Args:
         kind: of stage.
-        counts: of the manifest, those of its slices among them.
+        counts: of the manifest.
         train: counts of the training set where they are kept by set.
     """
     found: list[tuple[str, Any]]
@@ -128,6 +125,11 @@ def _headline(kind: str, counts: Mapping[str, Any], train: Mapping[str, Any]) ->
         found += [(name, train.get(name)) for name in ("tokens", "next", "random", "single", "unknown_share", "fill")]
     else:
         found = [(name, counts.get(name)) for name in _HEADLINES[kind]]
+        if kind == "documents":
+            found += [
+                ("held out for scoring", _sum(counts.get("contaminated"))),
+                ("files", _len(counts.get("by_file"))),
+            ]
     return tuple(
         Fact(name=_NAMES.get(name, name.replace("_", " ")), value=written(name, value))
         for name, value in found
@@ -135,25 +137,30 @@ def _headline(kind: str, counts: Mapping[str, Any], train: Mapping[str, Any]) ->
     )
 
 
-def _bars(kind: str, slices: Mapping[str, Any], counts: Mapping[str, Any]) -> Iterator[Bar]:
+def _bars(kind: str, counts: Mapping[str, Any]) -> Iterator[Bar]:
     """Yield the waterfall of records or documents."""
+    seen = _whole(counts.get("seen"))
     if kind == "split":
         splits = counts.get("splits") or {}
+        not_scored = [_whole((splits.get(name) or {}).get("not_scored")) for name in ("dev", "test")]
         dropped = [
             *_reasons(counts.get("quarantined"), "unreadable"),
             *((name, _whole(counts.get(name))) for name in ("duplicates", "contradictions")),
-            ("in two splits", sum(number for _, number in _reasons(counts.get("overlaps"), ""))),
+            ("in two splits", _sum(counts.get("overlaps"))),
             ("train text in dev or test", _whole(counts.get("leaks"))),
-            ("not scored", sum(_whole((splits.get(name) or {}).get("not_scored")) for name in ("dev", "test"))),
+            ("not drawn for scoring", sum(not_scored)),
         ]
-        yield from waterfall(_whole(counts.get("seen")), dropped)
+        yield from waterfall(seen, dropped)
     elif kind == "documents":
         dropped = [
-            *_reasons(slices.get("quarantined"), "unreadable"),
-            *_reasons(slices.get("dropped"), "dropped"),
-            *((name, _whole(counts.get(name))) for name in ("duplicates", "contaminated")),
+            *_reasons(counts.get("reasons") or counts.get("quarantined"), "unreadable"),
+            *_reasons(counts.get("dropped"), "dropped"),
+            ("duplicates", _whole(counts.get("duplicates"))),
+            ("held out for scoring", _sum(counts.get("contaminated"))),
         ]
-        yield from waterfall(_whole(first_of(slices or counts, ("records", "seen"))), dropped)
+        left = seen - sum(number for _, number in dropped)
+        pieces = max(0, _whole(counts.get("documents")) - left)  # long documents cut into several
+        yield from waterfall(seen + pieces, dropped, first_name="read" if not pieces else "read, long ones cut")
 
 
 def _histogram(bins: Mapping[str, Any]) -> Iterator[Bar]:
@@ -171,6 +178,10 @@ def _read_audit(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def _len(value: Any) -> int | None:
+    return len(value) if isinstance(value, Mapping) else None
+
+
 def _reasons(value: Any, name: str) -> list[tuple[str, int]]:
     """Read a count that is a number or numbers by reason."""
     if isinstance(value, Mapping):
@@ -178,22 +189,13 @@ def _reasons(value: Any, name: str) -> list[tuple[str, int]]:
     return [(name, _whole(value))]
 
 
+def _sum(value: Any) -> int:
+    """Add up a count that is a number or numbers by name."""
+    return sum(number for _, number in _reasons(value, ""))
+
+
 def _whole(value: Any) -> int:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
-
-
-def added(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add up the whole numbers of several counts, nested ones by their keys."""
-    total: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items():
-            if isinstance(value, Mapping):
-                before = total.get(key)
-                total[key] = added([before if isinstance(before, Mapping) else {}, value])
-            elif isinstance(value, int) and not isinstance(value, bool):
-                before = total.get(key, 0)
-                total[key] = value + (before if isinstance(before, int) else 0)
-    return total
 
 
 def _flat(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
@@ -204,7 +206,3 @@ def _flat(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(part, f"{at}: {name}" if at else name)
     elif isinstance(value, int | float | str | bool):
         yield at, value
-
-
-def _prefixed(prefix: str, facts: Sequence[Fact]) -> tuple[Fact, ...]:
-    return tuple(Fact(name=f"{prefix}: {fact.name}", value=fact.value) for fact in facts)

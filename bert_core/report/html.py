@@ -2,8 +2,8 @@
 
 The page is a pure function of a `RunView`: no clock, no absolute path, no random id, so equal runs give equal bytes.
 Every text of the run passes through jinja2's escaping; characters that reorder or hide text are shown by their code
-point; long texts fold. A content security policy in the page allows no request at all and only the page's own script, by
-its digest, so that even a text that slipped through could do nothing.
+point; long texts fold. A content security policy in the page allows no request at all and only the page's own script,
+by its digest, so that even a text that slipped through could do nothing.
 
 Not here: reading manifests and folders (`collect.py`), charts (`plots.py`), the lineage drawing (`lineage.py`).
 """
@@ -141,5 +141,5 @@ def verdict(task: TaskView) -> str:
     best = max(references, key=lambda row: row.main_score or 0.0)
     if task.gain is None or round(100 * task.gain, 1) == 0.0:
         return f"level with the best reference ({best.start})"
-    place = "above" if task.gain > 0 else "below"
-    return f"{points(task.gain)} points, {place} the best reference ({best.start})"
+    place = "over" if task.gain > 0 else "against"
+    return f"{points(task.gain)} points {place} the best reference ({best.start})"

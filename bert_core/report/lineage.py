@@ -13,6 +13,7 @@ Source: Sugiyama, Tagawa and Toda 1981, "Methods for visual understanding of hie
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 BOX_HEIGHT = 46
 LAYER_GAP = 38
@@ -20,7 +21,7 @@ BOX_GAP = 18
 PASSAGE_WIDTH = 8
 MARGIN = 10
 NUM_SWEEPS = 12
-_CHARACTER_WIDTH = 7.1
+_CHARACTER_WIDTH = 7.5
 """Mean width of a character of a box's title, pixels."""
 
 
@@ -134,7 +135,7 @@ def _arrange(places: dict[str, _Place], chains: list[list[str]]) -> None:
     """Set the x of every place: order the layers by their neighbours, then centre boxes among them."""
     neighbours: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in places}
     for chain in chains:
-        for upper, lower in zip(chain, chain[1:], strict=False):
+        for upper, lower in pairwise(chain):
             neighbours[lower][0].append(upper)
             neighbours[upper][1].append(lower)
     rows: list[list[str]] = [[] for _ in range(1 + max(place.layer for place in places.values()))]
@@ -147,7 +148,9 @@ def _arrange(places: dict[str, _Place], chains: list[list[str]]) -> None:
         for row in rows if side == 0 else reversed(rows):
             wanted = []
             for name in row:
-                near = neighbours[name][side] if sweep < NUM_SWEEPS - 2 else sum(neighbours[name], [])
+                near = (
+                    neighbours[name][side] if sweep < NUM_SWEEPS - 2 else [*neighbours[name][0], *neighbours[name][1]]
+                )
                 wanted.append(sum(places[other].x for other in near) / len(near) if near else places[name].x)
             order = sorted(range(len(row)), key=lambda index: (wanted[index], index))
             row[:] = [row[index] for index in order]

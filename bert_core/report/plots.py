@@ -44,7 +44,8 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
     """Read a metrics.jsonl: the lines of training steps and those of evaluations, each with its `step`.
 
     An evaluation says so by `"split": "held_out"` (or `dev`), by `"evaluation": true`, or by keys that begin with
-    `held_out_`. A file that is not there has no lines, and the half line that a killed run leaves behind is passed over.
+    `held_out_`. A file that is not there has no lines, and the half line that a killed run leaves
+    behind is passed over.
 
     Returns:
         Training lines and evaluation lines; keys of evaluations come without their prefix `held_out_`.
@@ -282,7 +283,7 @@ def _figure(width_inches: float, height_inches: float, image_format: ImageFormat
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = dict(matplotlib.rcParamsDefault) | {
+    settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault) | {
         "svg.hashsalt": "bertline",
         "svg.fonttype": "none",
         "font.family": ["DejaVu Sans"],

@@ -1,5 +1,6 @@
 "use strict";
-// Two small things: filters hide items by text and label, and epoch buttons switch which masks are shown.
+// Filters hide items by text and label, epoch buttons switch which masks are shown, and a lineage that is wider than
+// the screen begins at its middle.
 // Without this script everything is still on the page, with the masks of the first epoch.
 for (const list of document.querySelectorAll("[data-filter]")) {
   const items = [...list.querySelectorAll("[data-item]")];
@@ -30,4 +31,7 @@ for (const list of document.querySelectorAll("[data-filter]")) {
       }
     });
   }
+}
+for (const frame of document.querySelectorAll("[data-centre]")) {
+  frame.scrollLeft = (frame.scrollWidth - frame.clientWidth) / 2;
 }

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from bert_core.examples.inspect import ExampleView, MaskedView
 from bert_core.report.collect import collect_run
 from bert_core.report.view import RunView
 from bert_core.store.fingerprint import fingerprint_of
-from bert_core.store.manifest import Manifest, Parent, list_files
+from bert_core.store.manifest import FileEntry, Manifest, Parent, list_files
 
 HOSTILE = "<script>window.hostile = 1; console.error('hostile')</script><img src=x onerror=\"window.hostile = 1\">"
 OVERRIDE = "退货\u202eevil\u202c 之后\x00就没有下文\u200b了"
@@ -40,14 +41,14 @@ class FakeRun:
 
     decisions: list[dict[str, Any]]
     outputs: dict[str, tuple[Path, Manifest]]
-    examples: dict[str, list[dict[str, Any]]]
+    examples: dict[str, list[ExampleView]]
 
     def collect(self) -> RunView:
         return collect_run("shop_reviews", RECIPE, self.decisions, self.outputs, self.examples)
 
 
 def make_manifest(stage: str, counts: dict[str, Any], **kinds: Any) -> Manifest:
-    """A manifest without files: `kind`, `parents` (manifests by role), `seconds`, `settings`, `raw`."""
+    """A manifest with `kind`, `parents` (manifests by role), `seconds`, `settings`, `raw`, `num_bytes`, `folder`."""
     parents = kinds.get("parents", {})
     spec = {
         "kind": kinds.get("kind", stage.split("/")[0]),
@@ -59,7 +60,10 @@ def make_manifest(stage: str, counts: dict[str, Any], **kinds: Any) -> Manifest:
         stage=stage,
         fingerprint=fingerprint_of(spec),
         spec=spec,
-        files=list_files(kinds["folder"]) if "folder" in kinds else [],
+        files=[
+            FileEntry(name="rows-00000-of-00001.arrow", num_bytes=kinds.get("num_bytes", 48_213), sha256="0" * 64),
+            *(list_files(kinds["folder"]) if "folder" in kinds else []),
+        ],
         counts=counts,
         parents={
             role: Parent(stage=parent.stage, fingerprint=parent.fingerprint, content=parent.content)
@@ -149,20 +153,22 @@ def _add_data(add: Any) -> None:
         counts |= {"duplicates": 14601, "contradictions": 41, "overlaps": {"train_dev": 0}, "leaks": 25}
         add(f"split/{task}", counts | {"splits": splits}, kind="split", seconds=1.9)
     for corpus, sizes in (("news", (9800, 9684)), ("reviews", (17100, 18024))):
+        books: dict[str, Any] = {}
         for number, records in enumerate(sizes):
-            dropped = {"too_short": 211 + number, "han_share": 18}
-            slice_counts = {"records": records, "documents": records - 229 - number, "quarantined": {"undecodable": 2}}
-            slice_counts |= {
-                "dropped": dropped,
-                "characters": 61 * records,
-                "repairs": {"half_width": 512, "markup": 40},
-            }
-            add(f"slices/{corpus}/{number:04d}", slice_counts, kind="slice", seconds=2.4)
-        before = sum(sizes) - 463
-        counts = {"documents": before - 1204 - 96, "duplicates": 1204, "contaminated": 96, "sentences": 3 * before}
+            books = {"seen": records, "used": records - 914, "repaired": 912, "quarantined": 2, "cut": 0}
+            books |= {"dropped": {"min_characters": 211, "min_han_share": 18}, "reasons": {"not UTF-8": 2}}
+            books |= {"repairs": {"half_width": 512, "markup": 400}, "documents": records - 231}
+            books |= {"characters": 61 * records}
+            add(f"slices/{corpus}/{number:04d}", books, kind="slice", seconds=2.4, num_bytes=130 * records)
+        counts: dict[str, Any] = {"seen": sum(sizes), "used": sum(sizes) - 1828, "repaired": 1824, "quarantined": 4}
+        counts |= {"reasons": {"not UTF-8": 4}, "dropped": {"min_characters": 422, "min_han_share": 36}}
+        counts |= {"duplicates": 1204, "duplicate_clusters": 730, "characters": 61 * sum(sizes)}
+        counts |= {"contaminated": {"equal": 71, "contains": 20, "inside": 5}, "by_file": {f"texts/{corpus}": 1}}
+        counts |= {"documents": sum(sizes) - 4 - 458 - 1204 - 96}
         parents = {f"slices_{number:04d}": f"slices/{corpus}/{number:04d}" for number in range(2)}
         parents |= {"held_out_sentiment": "split/sentiment", "held_out_entities": "split/entities"}
-        add(f"documents/{corpus}", counts, kind="documents", parents=parents, seconds=3.1)
+        size = 128 * sum(sizes)
+        add(f"documents/{corpus}", counts, kind="documents", parents=parents, seconds=3.1, num_bytes=size)
     add(
         "documents/task_transfer",
         {"documents": 10200},
@@ -178,7 +184,13 @@ def _add_data(add: Any) -> None:
         counts = {"documents": 17720, "tokens": tokens, "words": tokens * 2 // 3, "unknown_share": 0.0004}
         parents = {"documents": f"documents/{corpus}", "vocabulary": "vocabulary"}
         add(f"tokens/{corpus}", counts, kind="tokens", parents=parents, seconds=4.2)
-        train = {"examples": 21000 // (number + 1), "tokens": tokens, "next": 9000, "random": 9000, "single": 300}
+        train: dict[str, Any] = {
+            "examples": 21000 // (number + 1),
+            "tokens": tokens,
+            "next": 9000,
+            "random": 9000,
+            "single": 300,
+        }
         train |= {"unknown_share": 0.0004, "fill": 0.93, "duplicates": 210}
         train["length_histogram"] = {
             "0-15": 0,
@@ -188,7 +200,11 @@ def _add_data(add: Any) -> None:
             "96-127": 5200,
             "128-191": 8300,
         }
-        audit = {"train": train, "held_out": train | {"examples": 420}, "mask_rates": {"token": 0.15, "span": 0.149}}
+        audit: dict[str, Any] = {
+            "train": train,
+            "held_out": train | {"examples": 420},
+            "mask_rates": {"token": 0.15, "span": 0.149},
+        }
         fault = {"subject": "train share of duplicates", "got": "1.3%", "expected": "at most 1%", "is_hard": False}
         audit["faults"] = [fault] if stage == "domain_transfer" else []
         counts = {name: {"examples": audit[name]["examples"], "tokens": tokens} for name in ("train", "held_out")}
@@ -309,12 +325,15 @@ def entity_lines() -> str:
         start = text.index(part)
         return {"text": part, "type": kind, "start": start, "end": start + len(part)}
 
+    people = ("林小雨", "PER"), ("Anna Berg", "PER")
+    town, firm, school = ("青石镇", "LOC"), ("白湖公司", "ORG"), ("东岭大学", "ORG")
+    museum, lakeside, oldtown = ("Lakeside Museum", "ORG"), ("Lakeside", "LOC"), ("Oldtown", "LOC")
     lines = []
     for text, gold, predicted in (
-        ("昨天林小雨从青石镇坐船去了白湖公司。", (("林小雨", "PER"), ("青石镇", "LOC"), ("白湖公司", "ORG")), (("林小雨", "PER"), ("白湖", "LOC"))),
-        ("Anna Berg joined the Lakeside Museum in Oldtown.", (("Anna Berg", "PER"), ("Lakeside Museum", "ORG")), (("Anna Berg", "PER"), ("Lakeside", "LOC"), ("Oldtown", "LOC"))),
-        ("会议在东岭大学举行。", (("东岭大学", "ORG"),), (("东岭大学", "ORG"),)),
-    ):  # fmt: skip
+        ("昨天林小雨从青石镇坐船去了白湖公司。", (people[0], town, firm), (people[0], ("白湖", "LOC"))),
+        ("Anna Berg joined the Lakeside Museum in Oldtown.", (people[1], museum), (people[1], lakeside, oldtown)),
+        ("会议在东岭大学举行。", (school,), (school,)),
+    ):
         lines.append(
             {
                 "text": text,
@@ -327,41 +346,81 @@ def entity_lines() -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _example_views() -> dict[str, list[dict[str, Any]]]:
-    def view(number: int, label: int, a: list[str], b: list[str], masks: dict[int, list[tuple[int, str, str]]]) -> Any:
-        tokens = ["[CLS]", *a, "[SEP]", *b, *(["[SEP]"] if b else [])]
-        words = [not token.startswith("##") and token not in "海边店" for token in tokens]
-        origin = f"document {number:016x}, texts/reviews.jsonl:{number * 31}"
-        return {
-            "example_id": f"{number * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF:016x}",
-            "next_sentence_label": label,
-            "tokens": tokens,
-            "word_starts": words,
-            "length_a": len(a),
-            "masks": {
-                epoch: [{"position": p, "shown": shown, "how": how} for p, shown, how in items]
-                for epoch, items in masks.items()
-            },
-            "origin_a": origin,
-            "origin_b": origin if b else None,
-        }
+def example_view(number: int, label: int, a: str, b: str, masks: dict[int, dict[int, tuple[str, str]]]) -> ExampleView:
+    """A view of `[CLS] A [SEP] B [SEP]`.
 
-    chinese_a, chinese_b = list("我们在海边住了三天，房间干净。"), list("早餐的品种不多，但是豆浆很好喝。")
-    english = "the lamp arrived with a crack ##ed shade , so i sent it back the same day .".split()
-    english_b = "the shop paid for the return and mailed a new one .".split()
-    masks = {
-        0: [(4, "[MASK]", "mask"), (5, "[MASK]", "mask"), (20, "[MASK]", "mask"), (21, "店", "random")],
-        1: [(11, "[MASK]", "mask"), (12, "[MASK]", "mask"), (27, "豆", "kept"), (28, "浆", "kept")],
-        2: [(1, "[MASK]", "mask"), (2, "[MASK]", "mask"), (30, "[MASK]", "mask")],
+    Args:
+        number: gives ids.
+        label: 0, 1 or -100.
+        a: tokens of A, parted by spaces; a token that goes on a word begins with `+`.
+        b: tokens of B, as `a`; empty for none.
+        masks: by epoch and position, what is shown and how.
+    """
+    spelled = ["[CLS]", *a.split(), "[SEP]", *([*b.split(), "[SEP]"] if b else [])]
+    tokens = [token.removeprefix("+") for token in spelled]
+    firsts = [index for index, token in enumerate(spelled) if not token.startswith("+")]
+    epochs = []
+    for epoch, changes in masks.items():
+        changed: list[Any] = [changes.get(index, (token, "")) for index, token in enumerate(tokens)]
+        epochs.append(MaskedView(epoch, [shown for shown, _ in changed], [how for _, how in changed]))
+    return ExampleView(
+        row=number,
+        example_id=number * 0x9E3779B97F4A7C15 % 2**64,
+        tokens=tokens,
+        words=list(zip(firsts, [*firsts[1:], len(tokens)], strict=True)),
+        entities=[],
+        length_a=len(a.split()),
+        next_sentence_label=label,
+        doc_id_a=number,
+        token_a=0,
+        doc_id_b=number if label == 0 else number + 100,
+        token_b=len(a.split()) if b else -1,
+        round=0,
+        epochs=epochs,
+    )
+
+
+def _example_views() -> dict[str, list[ExampleView]]:
+    mask = ("[MASK]", "mask")
+    beach: dict[int, dict[int, tuple[str, str]]] = {
+        0: {4: mask, 5: mask, 19: mask, 20: ("店", "random")},
+        1: {11: mask, 12: mask, 27: ("豆", "kept")},
     }
+    lamp = {0: {2: mask, 6: ("river", "random"), 7: mask}, 1: {3: mask, 26: ("return", "kept")}, 2: {9: mask}}
     return {
         "examples/domain_transfer": [
-            view(1, 0, chinese_a, chinese_b, masks),
-            view(2, 1, english, english_b, {0: [(2, "[MASK]", "mask"), (6, "river", "random"), (7, "[MASK]", "mask")], 1: [(3, "[MASK]", "mask"), (25, "paid", "kept")], 2: [(9, "[MASK]", "mask")]}),
-            view(3, 1, list("他把灯放在窗边。"), list("发货速度一般。"), {0: [(3, "[MASK]", "mask")], 1: [(12, "[MASK]", "mask")], 2: [(5, "水", "random")]}),
-            view(4, -100, ["<script>", "alert", "(", "1", ")", "</script>", "好"], [], {0: [(7, "<b>", "random")], 1: [(2, "[MASK]", "mask")]}),
+            example_view(
+                1,
+                0,
+                "我 +们 在 海 +边 住 了 三 天 ， 房 +间 干 +净 。",
+                "早 +餐 的 品 +种 不 多 ， 但 +是 豆 +浆 很 好 喝 。",
+                beach | {2: {1: mask, 2: mask, 30: mask}},
+            ),
+            example_view(
+                2,
+                1,
+                "the lamp arrived with a crack +##ed shade , so i sent it back the same day .",
+                "the shop paid for the return and mailed a new one .",
+                lamp,
+            ),
+            example_view(
+                3,
+                1,
+                "他 把 灯 放 在 窗 +边 。",
+                "发 +货 速 +度 一 +般 。",
+                {0: {3: mask}, 1: {12: mask, 13: mask}, 2: {5: ("水", "random")}},
+            ),
+            example_view(
+                4, -100, "<script> alert ( 1 ) </script> 好", "", {0: {7: ("<b>", "random")}, 1: {2: mask}, 2: {}}
+            ),
         ],
         "examples/pretrain": [
-            view(5, 0, list("秋天的稻田一片金黄。"), list("村里的人忙着收割。"), {0: [(4, "[MASK]", "mask")], 1: [(7, "[MASK]", "mask")]}),
+            example_view(
+                5,
+                0,
+                "秋 +天 的 稻 +田 一 +片 金 +黄 。",
+                "村 +里 的 人 忙 着 收 +割 。",
+                {0: {4: mask, 5: mask}, 1: {12: mask, 13: mask}, 2: {8: mask}},
+            )
         ],
-    }  # fmt: skip
+    }
