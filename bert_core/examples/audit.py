@@ -5,6 +5,7 @@ builder did wrong. A hard fault stops the run; a soft one is shown. Nothing is r
 """
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -96,8 +97,7 @@ def _audit_set(folder: Path, name: str, vocabulary: MaskVocabulary, faults: list
         "fill": _share(length.sum(), num_examples * int(length.max())) if num_examples else 0.0,
         "unknown_share": _share(num_unknown, text_tokens),
         "length_histogram": {
-            f"{low}-{high - 1}": int(np.sum((length >= low) & (length < high)))
-            for low, high in zip(_LENGTH_EDGES, _LENGTH_EDGES[1:], strict=False)
+            f"{low}-{high - 1}": int(np.sum((length >= low) & (length < high))) for low, high in pairwise(_LENGTH_EDGES)
         },
     }
     balance = abs(measured["next"] - measured["random"])

@@ -2,6 +2,8 @@
 
 A stream is a 64-bit key, its n-th value is `draw(key, n)`, and a stream within a stream is `child(key, name)`.
 
+These functions never change: compiled loops of other files carry them in numba's cache, which would not notice.
+
 Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA.
 """
 

@@ -114,17 +114,18 @@ def mask_batch(
     input_ids = np.ascontiguousarray(input_ids, np.int32)
     masked_ids = input_ids.copy()
     is_target = np.zeros(len(input_ids), np.uint8)
+    offsets = np.asarray(offsets, np.int64)
     kernel_inputs = (
         input_ids,
-        np.asarray(offsets, np.int64),
+        offsets,
+        int(np.diff(offsets).max(initial=0)),
         np.asarray(example_ids, np.uint64),
         key_of(seed, "masks", epoch),
         masking.mlm_probability,
-        masking.mask_share,
-        masking.random_share,
-        vocabulary.mask_id,
+        masking_kernels.Replacement(
+            masking.mask_share, masking.random_share, vocabulary.mask_id, np.asarray(vocabulary.pool, np.uint32)
+        ),
         vocabulary.unmaskable,
-        np.asarray(vocabulary.pool, np.uint32),
     )
     if masking.policy == "token":
         masking_kernels.mask_tokens(*kernel_inputs, masked_ids, is_target)

@@ -1,4 +1,4 @@
-"""The compiled loops of `pairs.py`, where the rules are told: cut sentences, plan examples, copy them out.
+"""The compiled loops of `pairs.py`, where the rules are told: cut sentences and plan examples.
 
 A plan has one line for each example: which tokens of which documents are its A and its B. Token positions in it count
 from the first token of the whole group of documents. "Pieces" are sentences, or the parts of one that is too long.
@@ -73,10 +73,10 @@ def _target_tokens(key, longest_tokens, short_probability):
 
 @njit(cache=True, nogil=True)
 def _is_same_text(ids, start_a, start_b, num_tokens):
-    for token in range(num_tokens):
-        if ids[start_a + token] != ids[start_b + token]:
-            return False
-    return True
+    num_equal = 0
+    while num_equal < num_tokens and ids[start_a + num_equal] == ids[start_b + num_equal]:
+        num_equal += 1
+    return num_equal == num_tokens
 
 
 @njit(cache=True, nogil=True)
@@ -243,98 +243,3 @@ def plan_packs(doc_keys, piece_starts, piece_offsets, pack_key, longest_tokens, 
             example += 1
             piece = end
     return plan[:num_examples].copy()
-
-
-@njit(cache=True, nogil=True)
-def example_ids_of(plan, doc_keys, token_offsets, round_):
-    """Digest where each example comes from, uint64."""
-    digests = np.empty(plan.shape[0], np.uint64)
-    for row in range(plan.shape[0]):
-        line = plan[row]
-        digest = child(doc_keys[line[DOC_A]], round_)
-        digest = child(digest, line[START_A] - token_offsets[line[DOC_A]])
-        digest = child(digest, line[LENGTH_A])
-        if line[LABEL] != NO_PAIR:
-            digest = child(digest, doc_keys[line[DOC_B]])
-            digest = child(digest, line[START_B] - token_offsets[line[DOC_B]])
-            digest = child(digest, line[LENGTH_B])
-        digests[row] = digest
-    return digests
-
-
-@njit(cache=True, nogil=True)
-def _copy_entities(starts, lengths, low, high, start, stop, shift, filled, out_starts, out_lengths):
-    """Copy the entities that lie wholly in tokens [start, stop), moved by `shift`; without room, only count them."""
-    entity = low + np.searchsorted(starts[low:high], start)
-    while entity < high and starts[entity] < stop:
-        if starts[entity] + lengths[entity] <= stop:
-            if out_starts.size:
-                out_starts[filled], out_lengths[filled] = starts[entity] + shift, lengths[entity]
-            filled += 1
-        entity += 1
-    return filled
-
-
-@njit(cache=True, nogil=True)
-def _entities_of(line, offsets, starts, lengths, filled, out_starts, out_lengths):
-    """Copy or count the entities of one example's A and B."""
-    filled = _copy_entities(
-        starts,
-        lengths,
-        offsets[line[DOC_A]],
-        offsets[line[DOC_A] + 1],
-        line[START_A],
-        line[START_A] + line[LENGTH_A],
-        1 - line[START_A],
-        filled,
-        out_starts,
-        out_lengths,
-    )
-    if line[LABEL] == NO_PAIR:
-        return filled
-    return _copy_entities(
-        starts,
-        lengths,
-        offsets[line[DOC_B]],
-        offsets[line[DOC_B] + 1],
-        line[START_B],
-        line[START_B] + line[LENGTH_B],
-        line[LENGTH_A] + 2 - line[START_B],
-        filled,
-        out_starts,
-        out_lengths,
-    )
-
-
-@njit(cache=True, nogil=True)
-def copy_out(plan, ids, word_starts, entity_offsets, entity_starts, entity_lengths, cls_id, sep_id):
-    """Write planned examples one after the other, special tokens and shifted entities included.
-
-    Returns:
-        Tokens (type of `ids`), row offsets (int64), word starts (uint8), entity starts (int32), entity lengths
-        (int32), entity row offsets (int64).
-    """
-    num_examples = plan.shape[0]
-    offsets, spans = np.zeros(num_examples + 1, np.int64), np.zeros(num_examples + 1, np.int64)
-    nothing = np.empty(0, np.int32)
-    for row in range(num_examples):
-        line = plan[row]
-        num_special = 2 if line[LABEL] == NO_PAIR else 3
-        offsets[row + 1] = offsets[row] + line[LENGTH_A] + line[LENGTH_B] + num_special
-        spans[row + 1] = _entities_of(line, entity_offsets, entity_starts, entity_lengths, spans[row], nothing, nothing)
-    tokens, words = np.empty(offsets[-1], ids.dtype), np.empty(offsets[-1], np.uint8)
-    starts, lengths = np.empty(spans[-1], np.int32), np.empty(spans[-1], np.int32)
-    for row in range(num_examples):
-        line, at = plan[row], offsets[row]
-        tokens[at], words[at] = cls_id, 1
-        at += 1
-        for side in range(1 if line[LABEL] == NO_PAIR else 2):
-            start, length = line[START_B if side else START_A], line[LENGTH_B if side else LENGTH_A]
-            for token in range(length):
-                tokens[at + token] = ids[start + token]
-                words[at + token] = token == 0 or word_starts[start + token]
-            at += length
-            tokens[at], words[at] = sep_id, 1
-            at += 1
-        _entities_of(line, entity_offsets, entity_starts, entity_lengths, spans[row], starts, lengths)
-    return tokens, offsets, words, starts, lengths, spans

@@ -192,9 +192,10 @@ class _SetBuilder:
 
     def _table(self, documents: TokenDocuments, plan: np.ndarray, round_: int) -> pa.Table:
         """Copy planned examples into a table."""
+        from bert_core.examples import copy_kernels
         from bert_core.examples import pair_kernels as kernels
 
-        tokens, offsets, words, starts, lengths, spans = kernels.copy_out(
+        tokens, offsets, words, starts, lengths, spans = copy_kernels.copy_out(
             plan,
             documents.ids,
             documents.word_starts,
@@ -208,7 +209,7 @@ class _SetBuilder:
         is_pair = labels != NO_PAIR
         token_a = plan[:, kernels.START_A] - documents.offsets[doc_a]
         token_b = np.where(is_pair, plan[:, kernels.START_B] - documents.offsets[doc_b], -1)
-        example_ids = kernels.example_ids_of(plan, documents.doc_keys, documents.offsets, round_)
+        example_ids = copy_kernels.example_ids_of(plan, documents.doc_keys, documents.offsets, round_)
         self.counts.update(
             examples=len(plan),
             next=int(np.sum(labels == NEXT)),

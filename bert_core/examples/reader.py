@@ -17,6 +17,7 @@ import pyarrow as pa
 from bert_core.errors import StoreError
 from bert_core.store.shards import shard_paths
 
+_SOURCES = ("doc_id_a", "doc_id_b", "token_a", "token_b", "round")
 _LISTS = ("input_ids", "word_starts", "entity_starts", "entity_lengths")
 
 
@@ -56,8 +57,8 @@ class _Shard:
     """For each record batch, where its columns' buffers begin, in items; int64, shape (num_batches, num_places)."""
     first_rows: np.ndarray
     """First row of each record batch and the end, int64, shape (num_batches + 1,)."""
-    rounds: np.ndarray
-    """Pairing round of each row, int32."""
+    sources: pa.Table
+    """Where each row's A and B come from, and its pairing round."""
 
     def view(self, dtype: type[np.generic]) -> np.ndarray:
         """Return the whole file as an array of `dtype`; bytes behind the last whole item are left out."""
@@ -95,13 +96,12 @@ class _Shard:
                     place_of(entity_lengths.values.buffers()[1], 4),
                 ]
             )
-        rounds = [batch.column("round").to_numpy() for batch in batches]
         return cls(
             buffer=buffer,
             tokens=np.frombuffer(buffer, np.dtype(f"u{token_bytes}"), count=buffer.size // token_bytes),
             places=np.array(places, np.int64).reshape(len(batches), 9),
             first_rows=np.cumsum([0] + [batch.num_rows for batch in batches]).astype(np.int64),
-            rounds=np.concatenate(rounds) if rounds else np.zeros(0, np.int32),
+            sources=pa.Table.from_batches(batches, reader.schema).select(list(_SOURCES)),
         )
 
 
@@ -117,7 +117,8 @@ class ExampleSet:
         self.lengths: np.ndarray = np.concatenate([lengths for lengths, _ in sizes])
         """Tokens of each example with its special tokens, int64, shape (num_examples,)."""
         self._num_entities: np.ndarray = np.concatenate([entities for _, entities in sizes])
-        rounds = np.concatenate([shard.rounds for shard in shards])
+        self._sources = pa.concat_tables([shard.sources for shard in shards])
+        rounds = self._sources.column("round").to_numpy()
         if np.any(np.diff(rounds) < 0):
             raise StoreError("examples are not ordered by round; build the stage again")
         self.rounds: int = int(rounds[-1]) + 1 if len(rounds) else 0
@@ -141,6 +142,11 @@ class ExampleSet:
     def rows_of_round(self, round_: int) -> np.ndarray:
         """Return the rows of one pairing round, ascending, int64."""
         return np.arange(self._round_bounds[round_], self._round_bounds[round_ + 1], dtype=np.int64)
+
+    def sources(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Say where examples come from: doc_id_a, doc_id_b, token_a, token_b and round of the rows asked for."""
+        taken = self._sources.take(pa.array(np.asarray(indices, np.int64)))
+        return {name: taken.column(name).to_numpy() for name in _SOURCES}
 
     def take(self, indices: np.ndarray) -> RaggedExamples:
         """Gather examples in the order asked for.
