@@ -2,17 +2,17 @@
 
 Rules, in order:
 
+- unicode_form: NFC or NFKC, as the recipe says.
+- half_width: full-width letters and digits become ASCII ones; Chinese punctuation stays.
 - markup: character entities become characters; HTML comments, scripts and tags of known names go.
 - line_ends: CR, CR LF, vertical tab, form feed, U+0085, U+2028 and U+2029 become a line feed.
 - control_characters: ANSI escapes, C0 and C1 controls, zero-width and direction marks, soft hyphens go.
 - lone_surrogates: half of a surrogate pair becomes U+FFFD.
-- unicode_form: NFC or NFKC, as the recipe says.
-- half_width: full-width letters and digits become ASCII ones; Chinese punctuation stays.
 - whitespace: runs of spaces become one, none at the ends of a line, no blank lines.
 - repeated_lines: a line equal to the one above it goes.
 
-The rules are applied again until none applies, so cleaning twice changes nothing. Every rule first asks a
-compiled pattern whether it has anything to do. Nothing here guesses at spelling, mojibake or language.
+What markup or control characters leave behind may call for an earlier rule, so the rules then run again, until
+cleaning once more would change nothing. Nothing here guesses at spelling, mojibake or language.
 """
 
 import html
@@ -46,10 +46,14 @@ _CONTROL = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FULL_WIDTH = re.compile("[０-９Ａ-Ｚａ-ｚ]+")
 _TO_HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_LOOSE_SPACE = re.compile(r"[^\S\n]{2,}|[^\S \n]|^\s|\s\Z|\n\s|[^\S\n]\n")
+_ODD_SPACE = re.compile(r"[^\S \n]")
+_LOOSE_SPACES = ("  ", " \n", "\n ", "\n\n")
 _SPACES = re.compile(r"[^\S\n]+")
 _LINE_BREAK = re.compile(r" ?\n\s*")
 _REPEATED_LINE = re.compile(r"^(.+)(?:\n\1)+$", re.MULTILINE)
+# Wide punctuation vanishes from the normalised form anyway; without it most Chinese text is in NFKC as it stands, and
+# Python's normalisation, slow when it has work to do, finds none.
+_WIDE_PUNCTUATION = re.compile("[…\u3000\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+")
 _NOT_WORD = re.compile(r"[\W_]+")
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -58,8 +62,8 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 def clean(text: str, config: CorpusConfig) -> tuple[str, list[str]]:
     r"""Apply the repairs that a corpus asks for.
 
-    Example: with the defaults, `clean("１９９８年 <b>好</b>\r\n", config)` -> `("1998年 好", ["markup",
-    "line_ends", "half_width", "whitespace"])`.
+    Example: with the defaults, `clean("１９９８年 <b>好</b>\r\n", config)` -> `("1998年 好", ["half_width",
+    "markup", "line_ends", "whitespace"])`.
 
     Args:
         text: one document as read.
@@ -69,28 +73,23 @@ def clean(text: str, config: CorpusConfig) -> tuple[str, list[str]]:
         The cleaned text, paragraphs separated by one line feed; and the names of the rules that changed
         it, in the order of the module's list.
     """
-    rules: list[tuple[str, Callable[[str], str]]] = [
-        ("markup", _without_markup),
-        ("line_ends", lambda text: _LINE_ENDS.sub("\n", text)),
-        ("control_characters", lambda text: _CONTROL.sub("", text)),
-        ("lone_surrogates", lambda text: _SURROGATE.sub("\ufffd", text)),
-    ]
+    rules: list[tuple[str, Callable[[str], str]]] = []
     if config.unicode_form != "none":
-        form = "NFKC" if config.unicode_form == "nfkc" else "NFC"
-        rules.append(("unicode_form", lambda text: unicodedata.normalize(form, text)))
+        rules.append(("unicode_form", _to_nfkc if config.unicode_form == "nfkc" else _to_nfc))
     if config.half_width:
         rules.append(("half_width", _with_half_width))
-    rules += [("whitespace", _with_single_spaces), ("repeated_lines", _without_repeated_lines)]
+    rules += _RULES
 
     changed: set[str] = set()
     for _ in range(_MAX_ROUNDS):
-        before = text
+        changed_now = set()
         for name, apply in rules:
             repaired = apply(text)
             if repaired != text:
-                changed.add(name)
+                changed_now.add(name)
                 text = repaired
-        if text == before:
+        changed |= changed_now
+        if changed_now.isdisjoint(_CALL_FOR_ANOTHER_ROUND):
             break
     return text, [name for name, _ in rules if name in changed]
 
@@ -106,7 +105,7 @@ def normalise(text: str) -> str:
 
     Example: `normalise("Ｈello， 世界！") == normalise("hello 世界") == "hello世界"`.
     """
-    return _NOT_WORD.sub("", unicodedata.normalize("NFKC", text).lower())
+    return _NOT_WORD.sub("", unicodedata.normalize("NFKC", _WIDE_PUNCTUATION.sub(" ", text)).lower())
 
 
 def document_id(text: str) -> int:
@@ -129,15 +128,34 @@ def _without_markup(text: str) -> str:
     return text
 
 
+def _to_nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _to_nfkc(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
 def _with_half_width(text: str) -> str:
     return _FULL_WIDTH.sub(lambda match: match[0].translate(_TO_HALF_WIDTH), text)
 
 
 def _with_single_spaces(text: str) -> str:
-    if _LOOSE_SPACE.search(text) is None:
+    if text.strip() == text and _ODD_SPACE.search(text) is None and not any(loose in text for loose in _LOOSE_SPACES):
         return text
     return _LINE_BREAK.sub("\n", _SPACES.sub(" ", text)).strip()
 
 
 def _without_repeated_lines(text: str) -> str:
     return _REPEATED_LINE.sub(r"\1", text) if "\n" in text else text
+
+
+_RULES: list[tuple[str, Callable[[str], str]]] = [
+    ("markup", _without_markup),
+    ("line_ends", lambda text: _LINE_ENDS.sub("\n", text)),
+    ("control_characters", lambda text: _CONTROL.sub("", text)),
+    ("lone_surrogates", lambda text: _SURROGATE.sub("\ufffd", text)),
+    ("whitespace", _with_single_spaces),
+    ("repeated_lines", _without_repeated_lines),
+]
+_CALL_FOR_ANOTHER_ROUND = {"markup", "control_characters"}

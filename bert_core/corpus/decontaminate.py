@@ -39,8 +39,8 @@ class HeldOutTexts:
     def kinds_of(self, normalised: Sequence[str]) -> np.ndarray:
         """Say how each document is contaminated.
 
-        Example: with the held-out text "今天的天气真的非常好啊朋友", the document "今天的天气真的非常好啊朋友" is EQUAL, "听说
-        今天的天气真的非常好啊朋友" CONTAINS it, and "天的天气真的非常好啊朋友" lies INSIDE it.
+        Example: with the held-out text "abcdefghijklmno", the document "abcdefghijklmno" is EQUAL,
+        "xabcdefghijklmnox" CONTAINS it, "bcdefghijklmn" lies INSIDE it, and "bcdef" is CLEAN.
 
         Args:
             normalised: `clean.normalise` of each document.

@@ -8,6 +8,7 @@ fetch the data first.
 
 import difflib
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -47,7 +48,7 @@ def resolve_paths(patterns: Sequence[str], base: Path) -> list[RawFile]:
     Raises:
         CorpusError: a pattern matches nothing, names a package that is not installed, or has a remote scheme.
     """
-    found: dict[Path, RawFile] = {}
+    found: dict[str, RawFile] = {}
     for pattern in patterns:
         if pattern.startswith(PACKAGE_SCHEME):
             files = _in_package(pattern)
@@ -59,7 +60,7 @@ def resolve_paths(patterns: Sequence[str], base: Path) -> list[RawFile]:
         else:
             files = _on_disk(pattern, base)
         for file in files:
-            found.setdefault(file.path.resolve(), file)
+            found.setdefault(os.path.abspath(file.path), file)
     return list(found.values())
 
 

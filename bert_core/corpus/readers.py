@@ -4,19 +4,17 @@ A reader yields one `RawRecord` for each document, and one with a fault for each
 used, repaired and quarantined records add up. Repairs of the text itself come later (`clean.py`).
 
 - txt_blank_line: documents separated by blank lines; txt_line: one a line; txt_file, markdown: one a file.
-- jsonl: one object a line; strict: NaN, Infinity and keys that come twice are faults.
-- csv, tsv: see `tables.py`. tagged_words: see `articles.py`.
+- jsonl: one object a line, see `json_lines.py`; csv, tsv: see `tables.py`; tagged_words: see `articles.py`.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, NoReturn
 
 from bert_core.config.recipe import CorpusConfig
 from bert_core.corpus.articles import group_paragraphs, plain_text
 from bert_core.corpus.decode import Line, read_lines
+from bert_core.corpus.json_lines import json_kind, parse_object
 from bert_core.corpus.markdown import plain_paragraphs
 from bert_core.corpus.paths import RawFile
 from bert_core.corpus.tables import DELIMITERS, read_rows
@@ -110,6 +108,9 @@ class _Gathering:
     """A document that grows line by line."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         self.first: Line | None = None
         self.texts: list[str] = []
         self.repairs: dict[str, None] = {}  # a set that keeps its order
@@ -133,7 +134,7 @@ class _Gathering:
         if self.first is not None and text:
             first = self.first
             yield RawRecord(text, first.number, first.byte_offset, first.encoding, repairs=list(self.repairs))
-        self.__init__()
+        self.begin()
 
 
 def _undecodable(line: Line) -> RawRecord:
@@ -209,68 +210,23 @@ def _articles(paragraphs: list[tuple[Line, str]]) -> Iterator[RawRecord]:
     yield from document.finished()
 
 
-class _InvalidJsonError(ValueError):
-    """A value that JSON does not allow."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise _InvalidJsonError(f"{name} is not JSON")
-
-
-def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise _InvalidJsonError(f"key {twice!r} comes twice")
-    return result
-
-
 def _read_jsonl(lines: Iterator[Line], text_column: str) -> Iterator[RawRecord]:
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object_of_pairs)
     for line in lines:
         if line.text is None:
             yield _undecodable(line)
             continue
         if not line.text or line.text.isspace():
             continue
-        try:
-            value = decoder.decode(line.text)
-        except json.JSONDecodeError as error:
-            cut = error.pos >= len(line.text) or error.msg.startswith("Unterminated")
-            hint = "; is the file or line cut off?" if cut else ""
-            yield _fault(line, f"invalid_json: {error.msg} at column {error.colno}{hint}")
-            continue
-        except _InvalidJsonError as error:
-            yield _fault(line, f"invalid_json: {error}")
-            continue
-        except RecursionError:
-            yield _fault(line, "invalid_json: nested too deeply")
-            continue
-        except ValueError as error:  # an integer of more digits than Python converts
-            yield _fault(line, f"invalid_json: {error}")
-            continue
-        if not isinstance(value, dict):
-            yield _fault(line, f"not_an_object: the line is {_json_kind(value)}, expected an object")
+        value, fault = parse_object(line.text)
+        if value is None:
+            yield _fault(line, fault)
         elif text_column not in value:
             yield _fault(line, f"no_text_column: no key {text_column!r}", columns=list(value))
         elif not isinstance(value[text_column], str):
-            kind = _json_kind(value[text_column])
+            kind = json_kind(value[text_column])
             yield _fault(line, f"text_not_a_string: {text_column!r} is {kind}, expected a string")
         else:
             yield _document(line, value[text_column])
-
-
-def _json_kind(value: Any) -> str:
-    names = {
-        type(None): "null",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "an object",
-    }
-    return names.get(type(value), "a string")
 
 
 def _read_table(lines: Iterator[Line], file: RawFile, text_column: str, kind: str) -> Iterator[RawRecord]:

@@ -36,7 +36,7 @@ _END = re.compile(
 def split_sentences(text: str) -> list[str]:
     """Split a text into sentences.
 
-    Example: `split_sentences("他说：“好。”然后走了。圆周率是3.14！")` -> `["他说：“好。”", "然后走了。", "圆周率是3.14！"]`.
+    Example: `split_sentences("他说：“好。”然后走了。它是3.14！")` -> `["他说：“好。”", "然后走了。", "它是3.14！"]`.
 
     Returns:
         Sentences with the spaces behind them; `"".join` of them is the text. Empty for the empty text.

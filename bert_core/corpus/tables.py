@@ -32,8 +32,8 @@ class Row:
 def read_rows(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
     """Read rows; the first is the header.
 
-    Example: the lines `text,label`, `"好,很好",1`, `坏` give the rows `["text", "label"]`, `["好,很好", "1"]` and a fault
-    `ragged: 1 field, expected 2`.
+    Example: the lines `text,label`, `"好,很好",1`, `坏` give the rows
+    `["text", "label"]`, `["好,很好", "1"]` and a fault `ragged: 1 field, expected 2`.
 
     Args:
         lines: decoded lines in order.
