@@ -240,7 +240,11 @@ def test_no_text_stands_in_two_splits_whatever_the_sources_are(tmp_path_factory,
         base[split].append({"text": sentence(number) + end, "label": label})
     for name, content in base.items():
         write_jsonl(folder / f"{name}.jsonl", content)
-    counts, splits = build(folder, classes(*(TaskSource(path=f"{name}.jsonl", split=name) for name in base)), seed=seed)
+    counts, splits = build(
+        folder,
+        classes(*(TaskSource.model_validate({"path": f"{name}.jsonl", "split": name}) for name in base)),
+        seed=seed,
+    )
     normalised = [normalise(text) for texts in texts_of(splits).values() for text in texts]
     assert len(set(normalised)) == len(normalised)
     held_out = [normalise(row["text"]) for name in ("dev", "test") for row in splits[name]]

@@ -15,9 +15,9 @@ TAGS = bio_tags(LABELS)
 def tag_one_text(tokens, spans):
     """Tag one text; tokens are (start, end), spans are (start, end, type)."""
     starts, ends = np.array([t[0] for t in tokens], int), np.array([t[1] for t in tokens], int)
-    columns = np.array(spans, int).reshape(-1, 3).T
+    first, last, types = np.array(spans, int).reshape(-1, 3).T
     tags, misaligned = spans_to_bio(
-        starts, ends, np.array([0, len(tokens)]), *columns, np.array([0, len(spans)])
+        starts, ends, np.array([0, len(tokens)]), first, last, types, np.array([0, len(spans)])
     )
     return [TAGS[tag] for tag in tags], misaligned.tolist()
 
@@ -45,9 +45,7 @@ def test_tags_are_outside_then_begin_and_inside_of_each_label():
         pytest.param([(0, 4)], [(0, 2, 0), (2, 4, 1)], ["B-nr"], [True, True], id="two spans in one token"),
         pytest.param([(0, 1), (3, 4)], [(1, 3, 0)], ["O", "O"], [True], id="span without a token"),
         pytest.param([(0, 1), (2, 3)], [(0, 3, 0)], ["B-nr", "I-nr"], [False], id="a space inside the span"),
-        pytest.param(
-            [(0, 2), (2, 3)], [(1, 2, 0), (2, 3, 1)], ["B-nr", "B-ns"], [True, False], id="one of two"
-        ),
+        pytest.param([(0, 2), (2, 3)], [(1, 2, 0), (2, 3, 1)], ["B-nr", "B-ns"], [True, False], id="one of two"),
     ],
 )
 def test_spans_become_tags(tokens, spans, tags, misaligned):
