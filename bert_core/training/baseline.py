@@ -28,7 +28,7 @@ from bert_core.training.scoring import (
     write_scores,
 )
 
-CANDIDATES_OF_C = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+CANDIDATES_OF_C = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Inverse regularisation strengths that are tried, weakest model first."""
 _MAX_ITERATIONS = 2000
 

@@ -1,7 +1,8 @@
 """Fine-tuning: the head and the encoder trained together on a task's labelled examples, scored on dev and test.
 
 Every step is a function of (seed, step number, weights): order and dropout draw from keys. After each epoch dev is
-scored; the weights of the best epoch are kept where the recipe says so, test is scored once, with the weights kept.
+scored in the number format of training; the weights of the best epoch are kept where the recipe says so. With the
+weights kept, dev and test are scored once more in float32, and these are the scores that count.
 A loss or gradient that is not finite stops the run before it reaches the weights.
 
 Written to the output folder: the model in the layout of transformers, `metrics.jsonl` (every step's loss, every
@@ -29,7 +30,7 @@ from bert_core.model.heads import FineTuneModel, build_model, classification_los
 from bert_core.progress import Progress, silent
 from bert_core.randomness import seed_of
 from bert_core.tokens.tokenizer import WordPieceTokenizer
-from bert_core.training.device import choose_device
+from bert_core.training.device import Device, choose_device
 from bert_core.training.fine_tune_job import FineTuneJob
 from bert_core.training.inference import logits_of, mean_loss, predict_classes, predict_tags, scored
 from bert_core.training.labelled_batches import (
@@ -108,20 +109,21 @@ class _FineTuning:
         best_epoch, best = 0, (-math.inf, -math.inf)
         best_weights: dict[str, torch.Tensor] = {}
         train_loss = 0.0
-        dev_scores: dict[str, Any] = {}
         for epoch in range(self.config.epochs):
             train_loss = self._train_epoch(epoch, epoch * steps_of_epoch, num_steps, optimizer, rate_of)
-            scores, loss, _ = self._evaluate(dev)
+            scores, loss, _ = self._evaluate(dev, self.device)
             self.metrics.append(_dev_row((epoch + 1) * steps_of_epoch, epoch, loss, scores))
             rank = (scores[MAIN_SCORES[self.task.family]], -loss)  # a small dev set ties often; its loss decides
             keeps_best = self.config.keep_best_on_dev and dev.num_examples > 0
             if rank > best or not keeps_best:
-                best_epoch, best, dev_scores = epoch + 1, rank, scores
+                best_epoch, best = epoch + 1, rank
                 if keeps_best:
                     best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
         if best_weights:
             self.model.load_state_dict(best_weights)
-        test_scores, _, lines = self._evaluate(test)
+        exact = choose_device("float32")  # the scores are then those of `predict.py` on any machine
+        dev_scores, _, _ = self._evaluate(dev, exact)
+        test_scores, _, lines = self._evaluate(test, exact)
         counts = {
             "num_train_examples": train.num_examples,
             "num_dev_examples": dev.num_examples,
@@ -156,8 +158,7 @@ class _FineTuning:
                     self.stop.signal_number,
                 )
             seed_dropout(self.model, seed_of(self.job.seed, "fine_tune", "dropout", step))
-            with self.device.autocast():
-                logits = logits_of(self.model, batch, self.device.device)
+            logits = logits_of(self.model, batch, self.device)
             loss = classification_loss(logits, torch.from_numpy(batch.labels).to(self.device.device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -185,9 +186,9 @@ class _FineTuning:
             self.progress(step + 1, num_steps, "steps", loss=value, epoch=epoch + 1)
         return float(np.mean(losses))
 
-    def _evaluate(self, examples: LabelledExamples) -> tuple[dict[str, Any], float, Any]:
+    def _evaluate(self, examples: LabelledExamples, device: Device) -> tuple[dict[str, Any], float, Any]:
         """Return scores, mean loss, and the readable predictions (made only when they are walked)."""
-        labels, device = self.task.labels, self.device.device
+        labels = self.task.labels
         if self.task.family == "single_sentence":
             found = predict_classes(self.model, examples, device, pad_id=self.pad_id)
             gold = found[np.arange(len(found)), examples.labels]

@@ -1,13 +1,15 @@
 """A fine-tuned model over a split: probabilities of classes or of tags, and the loss against the gold labels.
 
-Always float32 and without dropout, so that the scores of training are those of `bertline predict`. Nothing is trained
-or scored here.
+Without dropout, in the number format of the device that is handed in. Nothing is trained or scored here.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from bert_core.model.heads import FineTuneModel
+from bert_core.training.device import Device
 from bert_core.training.labelled_batches import (
     IGNORED,
     LabelledBatch,
@@ -21,40 +23,37 @@ EVALUATION_TOKENS = 8192
 """Size of an evaluation batch, padding included, tokens."""
 
 
-def logits_of(model: FineTuneModel, batch: LabelledBatch, device: torch.device) -> torch.Tensor:
-    """Return the logits of a batch, (B, C) or (B, S, C)."""
-    return model(
-        torch.from_numpy(batch.input_ids_BS).to(device),
-        torch.from_numpy(batch.token_type_ids_BS).to(device),
-        torch.from_numpy(batch.lengths_B).to(device),
+def logits_of(model: FineTuneModel, batch: LabelledBatch, device: Device) -> torch.Tensor:
+    """Return the logits of a batch, (B, C) or (B, S, C), in the device's number format."""
+    tensors = (
+        torch.from_numpy(values).to(device.device)
+        for values in (batch.input_ids_BS, batch.token_type_ids_BS, batch.lengths_B)
     )
+    with device.autocast():
+        return model(*tensors)
 
 
 @torch.inference_mode()
-def predict_classes(
-    model: FineTuneModel, examples: LabelledExamples, device: torch.device, *, pad_id: int
-) -> np.ndarray:
+def predict_classes(model: FineTuneModel, examples: LabelledExamples, device: Device, *, pad_id: int) -> np.ndarray:
     """Return the probability of every class for every example, float32 shape (num_examples, num_labels)."""
     model.eval()
     found = np.zeros((examples.num_examples, model.classifier.out_features), np.float32)
     for batch in _batches(examples, pad_id):
-        found[batch.rows_B] = logits_of(model, batch, device).softmax(-1).cpu().numpy()
+        found[batch.rows_B] = logits_of(model, batch, device).float().softmax(-1).cpu().numpy()
     return found
 
 
 @torch.inference_mode()
-def predict_tags(
-    model: FineTuneModel, examples: LabelledExamples, device: torch.device, *, pad_id: int
-) -> TokenPredictions:
+def predict_tags(model: FineTuneModel, examples: LabelledExamples, device: Device, *, pad_id: int) -> TokenPredictions:
     """Return the most probable tag of every token with its probability, and that of the gold tag."""
     model.eval()
     num_tokens = len(examples.input_ids)
     tags = np.zeros(num_tokens, np.int64)
     probabilities, gold_probabilities = np.zeros(num_tokens, np.float32), np.zeros(num_tokens, np.float32)
     for batch in _batches(examples, pad_id):
-        found = logits_of(model, batch, device).softmax(-1)
+        found = logits_of(model, batch, device).float().softmax(-1)
         best = found.max(-1)
-        gold = torch.from_numpy(np.maximum(batch.labels, 0)).to(device)
+        gold = torch.from_numpy(np.maximum(batch.labels, 0)).to(device.device)
         present = batch.present_BS
         tags[batch.source] = best.indices.cpu().numpy()[present]
         probabilities[batch.source] = best.values.cpu().numpy()[present]
@@ -74,5 +73,5 @@ def scored(examples: LabelledExamples) -> np.ndarray:
     return examples.token_labels != IGNORED
 
 
-def _batches(examples: LabelledExamples, pad_id: int):
+def _batches(examples: LabelledExamples, pad_id: int) -> Iterator[LabelledBatch]:
     return padded_batches(examples, evaluation_order(examples.lengths, EVALUATION_TOKENS), pad_id=pad_id)

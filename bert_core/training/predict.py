@@ -37,8 +37,8 @@ class Predictor:
         self.max_tokens = fine_tuned.max_tokens
         self._model = fine_tuned.model
         self._tokenizer = tokenizer
-        self._device = choose_device().device
-        self._model.to(self._device)
+        self._device = choose_device("float32")
+        self._model.to(self._device.device)
 
     @classmethod
     def load(cls, model_folder: Path) -> "Predictor":
