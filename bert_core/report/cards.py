@@ -24,7 +24,7 @@ _KINDS = {
     "labelled": "labelled examples",
 }
 _HEADLINES = {
-    "documents": ("documents", "characters", "repaired", "quarantined", "duplicates"),
+    "documents": ("documents", "characters", "repaired", "duplicates"),
     "vocabulary": ("size", "unknown_share", "coverage"),
     "tokens": ("documents", "tokens", "sentences", "words", "entities", "unknown_share"),
 }
@@ -126,10 +126,7 @@ def _headline(kind: str, counts: Mapping[str, Any], train: Mapping[str, Any]) ->
     else:
         found = [(name, counts.get(name)) for name in _HEADLINES[kind]]
         if kind == "documents":
-            found += [
-                ("held out for scoring", _sum(counts.get("contaminated"))),
-                ("files", _len(counts.get("by_file"))),
-            ]
+            found.append(("text of dev or test", _sum(counts.get("contaminated"))))
     return tuple(
         Fact(name=_NAMES.get(name, name.replace("_", " ")), value=written(name, value))
         for name, value in found
@@ -156,10 +153,10 @@ def _bars(kind: str, counts: Mapping[str, Any]) -> Iterator[Bar]:
             *_reasons(counts.get("reasons") or counts.get("quarantined"), "unreadable"),
             *_reasons(counts.get("dropped"), "dropped"),
             ("duplicates", _whole(counts.get("duplicates"))),
-            ("held out for scoring", _sum(counts.get("contaminated"))),
+            ("text of dev or test", _sum(counts.get("contaminated"))),
         ]
         left = seen - sum(number for _, number in dropped)
-        pieces = max(0, _whole(counts.get("documents")) - left)  # long documents cut into several
+        pieces = max(0, _whole(counts.get("documents")) - left) if seen else 0  # long documents cut into several
         yield from waterfall(seen + pieces, dropped, first_name="read" if not pieces else "read, long ones cut")
 
 
@@ -176,10 +173,6 @@ def _read_audit(folder: Path) -> dict[str, Any]:
     """Read what `examples/audit.py` measured; empty where it is not there."""
     path = folder / "audit.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _len(value: Any) -> int | None:
-    return len(value) if isinstance(value, Mapping) else None
 
 
 def _reasons(value: Any, name: str) -> list[tuple[str, int]]:

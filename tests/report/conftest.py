@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class FakeRun:
         return collect_run("shop_reviews", RECIPE, self.decisions, self.outputs, self.examples)
 
 
-def make_manifest(stage: str, counts: dict[str, Any], **kinds: Any) -> Manifest:
+def _make_manifest(stage: str, counts: dict[str, Any], **kinds: Any) -> Manifest:
     """A manifest with `kind`, `parents` (manifests by role), `seconds`, `settings`, `raw`, `num_bytes`, `folder`."""
     parents = kinds.get("parents", {})
     spec = {
@@ -74,7 +75,7 @@ def make_manifest(stage: str, counts: dict[str, Any], **kinds: Any) -> Manifest:
     )
 
 
-def scores_of(accuracy: float, confusion: list[list[int]] | None = None) -> dict[str, Any]:
+def _scores_of(accuracy: float, confusion: list[list[int]] | None = None) -> dict[str, Any]:
     scores: dict[str, Any] = {
         "num_examples": 1000,
         "accuracy": accuracy,
@@ -93,7 +94,7 @@ def scores_of(accuracy: float, confusion: list[list[int]] | None = None) -> dict
     return scores | ({"confusion_matrix": confusion} if confusion else {})
 
 
-def entity_scores_of(f1: float) -> dict[str, Any]:
+def _entity_scores_of(f1: float) -> dict[str, Any]:
     return {
         "num_examples": 300,
         "precision": f1 + 0.02,
@@ -111,6 +112,21 @@ def entity_scores_of(f1: float) -> dict[str, Any]:
 
 
 @pytest.fixture
+def make_manifest() -> Callable[..., Manifest]:
+    return _make_manifest
+
+
+@pytest.fixture
+def scores_of() -> Callable[..., dict[str, Any]]:
+    return _scores_of
+
+
+@pytest.fixture
+def entity_scores_of() -> Callable[..., dict[str, Any]]:
+    return _entity_scores_of
+
+
+@pytest.fixture
 def fake_run(tmp_path: Path) -> FakeRun:
     outputs: dict[str, tuple[Path, Manifest]] = {}
 
@@ -120,7 +136,7 @@ def fake_run(tmp_path: Path) -> FakeRun:
         for name, text in (files or {}).items():
             (folder / name).write_text(text, encoding="utf-8")
         parents = {role: outputs[parent][1] for role, parent in kinds.pop("parents", {}).items()}
-        outputs[stage] = (folder, make_manifest(stage, counts, folder=folder, parents=parents, **kinds))
+        outputs[stage] = (folder, _make_manifest(stage, counts, folder=folder, parents=parents, **kinds))
 
     _add_data(add)
     _add_training(add)
@@ -223,7 +239,7 @@ def _add_training(add: Any) -> None:
         counts = {"steps": steps, "examples": 32 * steps, "tokens": 3_000 * steps, "train_loss": 3.2, "device": "cpu"}
         counts |= {"held_out_mlm_loss": 2.9, "held_out_mlm_accuracy": accuracy, "held_out_nsp_accuracy": accuracy + 0.4}
         parents = {"examples": f"examples/{stage}", "vocabulary": "vocabulary"} | ({"start": before} if before else {})
-        files = {"metrics.jsonl": metrics_text(steps), "model.safetensors": "0" * 40_000}
+        files = {"metrics.jsonl": _metrics_text(steps), "model.safetensors": "0" * 40_000}
         add(
             stage,
             counts | {"tokens_per_second": 5123.4},
@@ -239,12 +255,12 @@ def _add_training(add: Any) -> None:
         sets = {name: {"records": 1000, "examples": 1000, "cut": 12} for name in ("train", "dev", "test")}
         add(f"labelled/{task}", sets, kind="labelled", parents=parents, seconds=0.4)
     rows: list[tuple[str, str, dict[str, Any]]] = [
-        ("sentiment", "", scores_of(0.914, [[442, 38], [48, 472]])),
-        ("sentiment", "from_pretrain", scores_of(0.887)),
-        ("sentiment", "from_random", scores_of(0.832)),
-        ("sentiment", "tfidf", scores_of(0.871)),
-        ("entities", "", entity_scores_of(0.861)),
-        ("entities", "from_random", entity_scores_of(0.902)),
+        ("sentiment", "", _scores_of(0.914, [[442, 38], [48, 472]])),
+        ("sentiment", "from_pretrain", _scores_of(0.887)),
+        ("sentiment", "from_random", _scores_of(0.832)),
+        ("sentiment", "tfidf", _scores_of(0.871)),
+        ("entities", "", _entity_scores_of(0.861)),
+        ("entities", "from_random", _entity_scores_of(0.902)),
     ]
     for task, name, test in rows:
         parents = {"labelled": f"labelled/{task}", "vocabulary": "vocabulary"}
@@ -258,9 +274,9 @@ def _add_training(add: Any) -> None:
             "test": test,
             "dev": test,
         }
-        files = {"metrics.jsonl": fine_tune_metrics_text(96, "accuracy" if task == "sentiment" else "f1")}
+        files = {"metrics.jsonl": _fine_tune_metrics_text(96, "accuracy" if task == "sentiment" else "f1")}
         if not name:
-            files["predictions.jsonl"] = class_lines() if task == "sentiment" else entity_lines()
+            files["predictions.jsonl"] = _class_lines() if task == "sentiment" else _entity_lines()
         settings = {"labels": labels[task], "random_weights": name == "from_random"}
         add(
             f"fine_tune/{task}" + (f"/{name}" if name else ""),
@@ -273,7 +289,7 @@ def _add_training(add: Any) -> None:
         )
 
 
-def metrics_text(num_steps: int) -> str:
+def _metrics_text(num_steps: int) -> str:
     lines = []
     for step in range(10, num_steps + 1, 10):
         wave = 0.25 * math.sin(step * 0.7) + 0.15 * math.sin(step * 1.9)
@@ -288,7 +304,7 @@ def metrics_text(num_steps: int) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines) + '{"split": "train", "step": 1'
 
 
-def fine_tune_metrics_text(num_steps: int, score: str) -> str:
+def _fine_tune_metrics_text(num_steps: int, score: str) -> str:
     lines: list[dict[str, Any]] = []
     for step in range(1, num_steps + 1):
         lines.append({"split": "train", "step": step, "loss": 0.7 * math.exp(-step / 40) + 0.08 * math.sin(step)})
@@ -298,7 +314,7 @@ def fine_tune_metrics_text(num_steps: int, score: str) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def class_lines() -> str:
+def _class_lines() -> str:
     wrong = [
         ("客服回复很快，就是问题一直没有解决，不会再来了。", "negative", "正面", 0.981, 0.019),
         ("一开始以为会失望，用了两周才发现真香。", "正面", "negative", 0.964, 0.036),
@@ -320,7 +336,7 @@ def class_lines() -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def entity_lines() -> str:
+def _entity_lines() -> str:
     def span(text: str, part: str, kind: str) -> dict[str, Any]:
         start = text.index(part)
         return {"text": part, "type": kind, "start": start, "end": start + len(part)}
@@ -346,7 +362,7 @@ def entity_lines() -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def example_view(number: int, label: int, a: str, b: str, masks: dict[int, dict[int, tuple[str, str]]]) -> ExampleView:
+def _example_view(number: int, label: int, a: str, b: str, masks: dict[int, dict[int, tuple[str, str]]]) -> ExampleView:
     """A view of `[CLS] A [SEP] B [SEP]`.
 
     Args:
@@ -389,33 +405,33 @@ def _example_views() -> dict[str, list[ExampleView]]:
     lamp = {0: {2: mask, 6: ("river", "random"), 7: mask}, 1: {3: mask, 26: ("return", "kept")}, 2: {9: mask}}
     return {
         "examples/domain_transfer": [
-            example_view(
+            _example_view(
                 1,
                 0,
                 "我 +们 在 海 +边 住 了 三 天 ， 房 +间 干 +净 。",
                 "早 +餐 的 品 +种 不 多 ， 但 +是 豆 +浆 很 好 喝 。",
                 beach | {2: {1: mask, 2: mask, 30: mask}},
             ),
-            example_view(
+            _example_view(
                 2,
                 1,
                 "the lamp arrived with a crack +##ed shade , so i sent it back the same day .",
                 "the shop paid for the return and mailed a new one .",
                 lamp,
             ),
-            example_view(
+            _example_view(
                 3,
                 1,
                 "他 把 灯 放 在 窗 +边 。",
                 "发 +货 速 +度 一 +般 。",
                 {0: {3: mask}, 1: {12: mask, 13: mask}, 2: {5: ("水", "random")}},
             ),
-            example_view(
+            _example_view(
                 4, -100, "<script> alert ( 1 ) </script> 好", "", {0: {7: ("<b>", "random")}, 1: {2: mask}, 2: {}}
             ),
         ],
         "examples/pretrain": [
-            example_view(
+            _example_view(
                 5,
                 0,
                 "秋 +天 的 稻 +田 一 +片 金 +黄 。",
