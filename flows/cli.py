@@ -92,7 +92,9 @@ def run(
 @app.command()
 def inspect(
     recipe: RecipeArgument,
-    stage: Annotated[str, typer.Argument(help="Stage whose rows to show, such as examples/domain_transfer.")],
+    stage: Annotated[
+        str, typer.Argument(help="Stage to look at, such as examples/domain_transfer; empty for a list.")
+    ] = "",
     settings: SetOption = None,
     rows: Annotated[int, typer.Option(min=1, max=1000, help="How many rows to show.")] = 3,
     first: Annotated[int, typer.Option(min=0, help="First row to show, from 0.")] = 0,

@@ -13,7 +13,7 @@ from rich.console import Console
 from bert_core.stages.line import Line
 from bert_core.stages.plan import Decision
 from flows.embedded import let_records_arrive, server_for_run, set_prefect_defaults
-from flows.terminal import print_plan, print_results
+from flows.terminal import print_plan, print_results, wide_console
 
 
 def run_here(line: Line, decisions: Sequence[Decision], *, from_stage: str, only: str, force: bool) -> None:
@@ -29,7 +29,7 @@ def run_here(line: Line, decisions: Sequence[Decision], *, from_stage: str, only
     Raises:
         BertlineError: of the stage that failed.
     """
-    console = Console()
+    console = wide_console()
     print_plan(line, decisions, console)
     set_prefect_defaults(line.workspace.root)
     with server_for_run():

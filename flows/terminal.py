@@ -21,6 +21,19 @@ from tasks.visible import visible
 
 if TYPE_CHECKING:
     from flows.running import RunSummary
+    from tasks.stage import StageOutcome
+
+_WIDTH_WITHOUT_TERMINAL = 200
+"""Columns of a table that goes to a file or a pipe."""
+_WORDS = ("why", "in this run")
+"""Headings of columns that hold words: aligned left, wrapped where the terminal ends."""
+_STYLES = {"run": "yellow", "reuse": "green", "built": "yellow", "reused": "green"}
+
+
+def wide_console() -> Console:
+    """Return a console on standard output; where that is no terminal, lines are as long as they need to be."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
 
 
 def plain(text: str, style: str = "") -> Text:
@@ -36,19 +49,20 @@ def print_plan(line: Line, decisions: Sequence[Decision], console: Console | Non
         decisions: one for each stage, parents first.
         console: where to; standard output by default.
     """
-    console = console or Console()
-    table = _table("stage", "action", "why", "rows", "size", "last took", left=3)
-    for decision in decisions:
-        run = decision.action == "run"
-        table.add_row(
-            plain(decision.stage, "bold" if run else ""),
-            Text(decision.action, style="yellow" if run else "green"),
-            plain(decision.reason),
+    console = console or wide_console()
+    headings = ["stage", "action", "rows", "size", "last took", "why"]
+    rows = [
+        [
+            decision.stage,
+            decision.action,
             count(decision.num_rows),
             size(decision.num_bytes),
-            duration(decision.expected_seconds) if run else DASH,
-        )
-    console.print(table)
+            duration(decision.expected_seconds) if decision.action == "run" else DASH,
+            decision.reason,
+        ]
+        for decision in decisions
+    ]
+    _print_table(console, headings, rows, left=2)
     to_run = [decision for decision in decisions if decision.action == "run"]
     known = [d.expected_seconds for d in to_run if d.expected_seconds is not None]
     note = f"{len(to_run)} of {len(decisions)} stages to run"
@@ -66,26 +80,19 @@ def print_results(line: Line, summary: "RunSummary", console: Console | None = N
         summary: what became of each stage.
         console: where to; standard output by default.
     """
-    console = console or Console()
+    console = console or wide_console()
     outcomes = {outcome.stage: outcome for outcome in summary.outcomes}
     manifests = manifests_of(line)
-    table = _table(*StageRow.HEADINGS, "", "why", left=1, left_from=len(StageRow.HEADINGS))
-    for row in stage_rows(list(manifests.values())):
-        outcome = outcomes.get(row.stage)
-        action = outcome.action if outcome else "stands"
-        table.add_row(
-            plain(row.stage),
-            *row.cells()[1:],
-            Text(action, style={"built": "yellow", "reused": "green"}.get(action, "")),
-            plain(outcome.reason if outcome else "not part of this run"),
-        )
-    console.print(table)
+    rows = stage_rows(list(manifests.values()))
+    _print_table(
+        console,
+        [*StageRow.HEADINGS, "in this run"],
+        [[*row.cells(), _outcome(outcomes.get(row.stage))] for row in rows],
+        left=1,
+    )
     scores = score_rows(list(manifests.values()))
     if scores:
-        table = _table(*ScoreRow.HEADINGS, left=2)
-        for score in scores:
-            table.add_row(*(plain(cell, "" if score.is_reference else "bold") for cell in score.cells()))
-        console.print(table)
+        _print_table(console, list(ScoreRow.HEADINGS), [list(score.cells()) for score in scores], left=2)
     num_built = sum(outcome.action == "built" for outcome in summary.outcomes)
     console.print(
         plain(f"{num_built} built, {len(summary.outcomes) - num_built} reused; report {Path(summary.report)}"),
@@ -103,10 +110,21 @@ def manifests_of(line: Line) -> Mapping[str, Manifest]:
     return found
 
 
-def _table(*headings: str, left: int, left_from: int | None = None) -> Table:
-    """A plain table; the first `left` columns, and those from `left_from` on, are aligned left."""
+def _outcome(outcome: "StageOutcome | None") -> str:
+    """Say what a run did to a stage, and why where it did something."""
+    if outcome is None:
+        return "not part of it"
+    return "reused" if outcome.action == "reused" else f"built: {outcome.reason}"
+
+
+def _print_table(console: Console, headings: list[str], rows: list[list[str]], left: int) -> None:
+    """Print rows of text; columns that hold only dashes are left out, a last column of words may wrap."""
+    kept = [column for column in range(len(headings)) if any(row[column] != DASH for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for number, heading in enumerate(headings):
-        is_left = number < left or (left_from is not None and number >= left_from)
-        table.add_column(heading, justify="left" if is_left else "right", overflow="fold")
-    return table
+    for column in kept:
+        is_words = headings[column] in _WORDS
+        justify = "left" if column < left or is_words else "right"
+        table.add_column(headings[column], justify=justify, overflow="fold", no_wrap=not is_words)
+    for row in rows:
+        table.add_row(*(plain(row[column], _STYLES.get(row[column].split(":")[0], "")) for column in kept))
+    console.print(table)

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from bert_core.store.manifest import faults_of
 from bert_core.store.workspace import Workspace
-from flows.terminal import plain
+from flows.terminal import plain, wide_console
 
 
 def print_verification(root: Path, console: Console | None = None) -> int:
@@ -19,7 +19,7 @@ def print_verification(root: Path, console: Console | None = None) -> int:
     Returns:
         Number of damaged outputs.
     """
-    console = console or Console()
+    console = console or wide_console()
     num_outputs, num_bytes, num_damaged = 0, 0, 0
     for folder, manifest in Workspace(root).outputs():
         num_outputs += 1

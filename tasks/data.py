@@ -4,20 +4,16 @@
 that Prefect waits for them and draws true edges.
 """
 
-from pathlib import Path
-
 from prefect.client.schemas.objects import State
 
 from bert_core.stages.build import StageResult
 from bert_core.stages.line import Line, LineRequest
-from tasks.artifacts import artifact_key, publish_markdown, published_or_logged
+from tasks.artifacts import artifact_key, publish_markdown
 from tasks.policies import stage_task
+from tasks.samples import sample_of
 from tasks.stage import StageOutcome, run
 
 Inputs = list[StageOutcome]
-
-SAMPLE_ROWS = 4
-SAMPLE_EPOCHS = (0, 1)
 
 
 @stage_task("Split a task into train, dev and test", pool="data")
@@ -64,18 +60,8 @@ def build_labelled(request: LineRequest, stage: str, inputs: Inputs, force: bool
 
 def _show_sample(line: Line, result: StageResult) -> None:
     """Publish some examples, each with its masks in two epochs side by side."""
-    from bert_core.examples.inspect import markdown_of, sample_view
+    from bert_core.examples.inspect import markdown_of
 
     key = artifact_key(line.recipe.name, result.stage, "sample")
-    (vocabulary,) = line.outputs_of("vocabulary")
-    transfer = line.recipe.transfers()[result.stage.split("/")[1]]
-    with published_or_logged(key):
-        view = sample_view(
-            Path(result.folder),
-            vocabulary.folder,
-            transfer.masking,
-            line.recipe.seed,
-            rows=SAMPLE_ROWS,
-            epochs=SAMPLE_EPOCHS,
-        )
-        publish_markdown(key, markdown_of(view), f"Examples of {result.stage} and their masks in two epochs")
+    markdown = markdown_of(sample_of(line, result.stage))
+    publish_markdown(key, markdown, f"Examples of {result.stage} and their masks in two epochs")

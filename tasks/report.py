@@ -1,18 +1,16 @@
 """Tasks that say what a run will do and what it has done: the plan before, the report after."""
 
 from pathlib import Path
-from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from bert_core.report.tables import markdown_table, score_rows, stage_rows
-from bert_core.stages.line import Line, LineRequest, open_line
+from bert_core.stages.line import LineRequest, open_line
 from bert_core.stages.plan import Decision, plan_line
-from bert_core.store.manifest import Manifest
 from tasks.artifacts import artifact_key, escape, plan_markdown, publish_markdown
-from tasks.data import SAMPLE_EPOCHS, SAMPLE_ROWS
 from tasks.policies import stage_task
+from tasks.samples import standing_outputs
 from tasks.stage import StageOutcome
 
 
@@ -53,7 +51,7 @@ def publish_report(request: LineRequest, inputs: list[StageOutcome]) -> State[st
     folder.mkdir(parents=True, exist_ok=True)
     decisions = [{"stage": o.stage, "action": o.action, "reason": o.reason} for o in inputs]
     recipe_text = Path(request.recipe).read_text(encoding="utf-8")
-    run = collect_run(line.recipe.name, recipe_text, decisions, outputs, _examples(line))
+    run = collect_run(line.recipe.name, recipe_text, decisions, outputs)
     path = write_report(folder, run)
     manifests = [manifest for _, manifest in outputs.values()]
     tables = [markdown_table(stage_rows(manifests)), markdown_table(score_rows(manifests))]
@@ -65,35 +63,3 @@ def publish_report(request: LineRequest, inputs: list[StageOutcome]) -> State[st
         f"{message}; report {path}",
     )
     return Completed(name="Reported", message=f"{message}; {path}", data=str(path))
-
-
-def standing_outputs(line: Line) -> dict[str, tuple[Path, Manifest]]:
-    """Return folder and manifest of every output that stands, by stage id, slices by their own ids, parents first."""
-    found = {}
-    for stage in line.stages.values():
-        for member in stage.pieces or (stage,):
-            output = line.output(member) if member.kind != "slices" else None
-            if output is not None:
-                found[member.id] = (output.folder, output.manifest)
-    return found
-
-
-def _examples(line: Line) -> dict[str, list[Any]]:
-    """Views of a few examples of every stage that has some."""
-    from bert_core.examples.inspect import sample_view
-
-    (vocabulary,) = line.outputs_of("vocabulary")
-    found = {}
-    for name, transfer in line.recipe.transfers().items():
-        stage = line.stage(f"examples/{name}")
-        output = line.output(stage)
-        if output is not None:
-            found[stage.id] = sample_view(
-                output.folder,
-                vocabulary.folder,
-                transfer.masking,
-                line.recipe.seed,
-                rows=SAMPLE_ROWS,
-                epochs=SAMPLE_EPOCHS,
-            )
-    return found
