@@ -11,6 +11,7 @@ Source: tokenizers' BertNormalizer and BertPreTokenizer; Unicode Standard Annex 
 import hashlib
 import os
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -208,7 +209,7 @@ def _digest(arrays: dict[str, np.ndarray]) -> np.ndarray:
 def _read(path: Path) -> CharacterTable | None:
     """Return the cached table, or None where it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {field.name: file[field.name] for field in fields(CharacterTable)}
             whole = np.array_equal(file["digest"], _digest(arrays))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -226,4 +227,5 @@ def _write(path: Path, table: CharacterTable) -> None:
             np.savez(file, digest=_digest(arrays), **arrays)
         os.replace(aside, path)
     except OSError:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()

@@ -40,7 +40,7 @@ def word_starts(texts: Texts, tokenized: "TokenizedTexts", segmenter: str) -> np
     Example: 我爱北京playing in tokens `我 爱 北 京 play ##ing` gives `[1, 1, 1, 0, 1, 0]` with rjieba and
     `[1, 1, 1, 1, 1, 0]` with none.
 
-    A word of the segmenter that mixes Han with letters (`T恤`, `卡拉OK`) stays one word; what has no Han in it (3.14,
+    A word of the segmenter that mixes Han with letters (`T恤`, `AA制`) stays one word; what has no Han in it (3.14,
     don't) is left as the tokenizer cuts it.
 
     Args:

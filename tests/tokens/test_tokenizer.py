@@ -140,7 +140,9 @@ def test_any_text_equals_the_library(texts: list[str], lowercase: bool):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.sampled_from(["play", "ing", "the", "them", "ther", "z", "x", "é", "\u0301", "q" * 98]), max_size=12))
+@given(
+    st.lists(st.sampled_from(["play", "ing", "the", "them", "ther", "z", "x", "é", "\u0301", "q" * 98]), max_size=12)
+)
 def test_long_words_equal_the_library(pieces: list[str]):
     assert_same(TOKENIZERS[True], ORACLES[True], ["".join(pieces)])
 
@@ -220,7 +222,13 @@ def test_decode_joins_as_the_library_does():
 
 def test_attributes_and_digest():
     tokenizer = TOKENIZERS[True]
-    assert [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id] == [0, 1, 2, 3, 4]
+    assert [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
     assert tokenizer.vocabulary_size == len(ENTRIES)
     assert tokenizer.digest != TOKENIZERS[False].digest
     assert tokenizer.digest == WordPieceTokenizer.from_vocabulary(ENTRIES, lowercase=True).digest
