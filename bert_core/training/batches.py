@@ -7,7 +7,7 @@ get a random order again. Masks are drawn here, when a batch is read, and differ
 # ruff: noqa: N806 -- capitals at the end of a name are axes
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -157,7 +157,7 @@ def draw_batch(
     return DrawnBatch(tensors, ragged.example_ids, int(lengths.sum()))
 
 
-def prefetch(make: Callable[[Item], Made], items: Iterable[Item], ahead: int = 4) -> Iterator[Made]:
+def prefetch(make: Callable[[Item], Made], items: Iterable[Item], ahead: int = 4) -> Generator[Made]:
     """Yield `make(item)` in order while a thread works on the next `ahead` items."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
         waiting: deque[Any] = deque()

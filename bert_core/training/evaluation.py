@@ -12,6 +12,7 @@ from bert_core.model.pretraining import BertForPretraining
 from bert_core.randomness import key_of, permutation
 from bert_core.training.batches import DrawnBatch, draw_batch
 from bert_core.training.device import Device
+from bert_core.training.stopping import StopFlag
 
 MAX_EXAMPLES = 512
 EPOCH = -1
@@ -35,16 +36,20 @@ def evaluation_batches(
     ]
 
 
-def evaluate_pretraining(model: BertForPretraining, batches: Sequence[DrawnBatch], device: Device) -> dict[str, float]:
+def evaluate_pretraining(
+    model: BertForPretraining, batches: Sequence[DrawnBatch], device: Device, stop: StopFlag
+) -> dict[str, float] | None:
     """Return loss, mlm_loss, nsp_loss (means over all targets and pairs), mlm_accuracy, nsp_accuracy, examples.
 
-    Without batches all are 0. The model is left in the mode it was in.
+    Without batches all are 0; None where a stop was asked for on the way. The model is left in the mode it was in.
     """
     sums = np.zeros(6)
     was_training = model.training
     model.eval()
     with torch.inference_mode(), device.autocast():
         for batch in batches:
+            if stop.signal_number is not None:
+                break
             output = model(batch.tensors.to(device.device))
             num_mlm, num_nsp = output.num_mlm, int(output.num_nsp)
             sums += [
@@ -56,6 +61,8 @@ def evaluate_pretraining(model: BertForPretraining, batches: Sequence[DrawnBatch
                 num_nsp,
             ]
     model.train(was_training)
+    if stop.signal_number is not None:
+        return None
     mlm_loss, mlm_correct, num_mlm, nsp_loss, nsp_correct, num_nsp = (float(each) for each in sums)
     mlm_loss, nsp_loss = mlm_loss / max(1.0, num_mlm), nsp_loss / max(1.0, num_nsp)
     return {

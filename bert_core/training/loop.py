@@ -126,11 +126,10 @@ class _Training:
         """Run the steps that are left, with evaluations and checkpoints on their way."""
         total = self.config.steps
         self.model.train()
+        self._evaluate_where_due(stop, runs)  # a stop may have come while this was going on
         with contextlib.closing(prefetch(self._draw, range(self.steps_done, total))) as batches:
             for batch in batches:
-                started = time.perf_counter()
                 self._step(batch, runs)
-                self.step_seconds.append(time.perf_counter() - started)
                 done = self.steps_done
                 if done % self.history.row_steps == 0 or done == total:
                     row = self.history.train_row(done, self.history.row_steps)
@@ -143,17 +142,19 @@ class _Training:
                     learning_rate=self.history.steps[-1][9],
                     tokens_per_second=self._tokens_per_second(20),
                 )
-                if done % self.config.evaluate_every_steps == 0 or done == total:
-                    self._evaluate(runs)
+                self._evaluate_where_due(stop, runs)
                 if stop.signal_number is not None and done < total:
-                    folder = self._save_resume()
-                    raise TrainingStopped(
-                        f"{self.job.stage}: stopped by signal {stop.signal_number} after step {done} of {total}; "
-                        f"saved as {folder.name}, run again to go on",
-                        stop.signal_number,
-                    )
+                    break
                 if done % self.config.save_every_steps == 0 and done < total:
                     self._save_resume()
+        if self.steps_done < total or self._evaluation_is_due():
+            folder = self._save_resume()
+            assert stop.signal_number is not None
+            raise TrainingStopped(
+                f"{self.job.stage}: stopped by signal {stop.signal_number} after step {self.steps_done} of {total}; "
+                f"saved as {folder.name}, run again to go on",
+                stop.signal_number,
+            )
 
     def finish(self) -> dict[str, Any]:
         """Write the model folder and return the counts."""
@@ -193,7 +194,7 @@ class _Training:
 
     def _step(self, batch: DrawnBatch, runs: RunFiles) -> None:
         """Do one optimizer step, or raise before it where a number is not finite."""
-        step = self.steps_done
+        step, started = self.steps_done, time.perf_counter()
         seed_dropout(self.model, seed_of(self.job.seed, self.job.stage, "dropout", step))
         with self.device.autocast():
             output = self.model(batch.tensors.to(self.device.device))
@@ -202,7 +203,8 @@ class _Training:
         norm = clip_gradients(self.model, self.config.optimization.max_gradient_norm)
         loss = float(output.loss.detach())
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            dump = runs.dump_batch(step, batch, f"loss {loss}, gradient norm {norm}")
+            entries = load_vocabulary(self.job.vocabulary_folder)
+            dump = runs.dump_batch(step + 1, batch, f"loss {loss}, gradient norm {norm}", entries)
             raise TrainingError(
                 f"{self.job.stage}: loss {loss}, gradient norm {norm} at step {step + 1}, expected finite numbers; "
                 f"the batch is described in {dump}; lower optimization.learning_rate or look at these examples"
@@ -225,11 +227,21 @@ class _Training:
         }
         self.history.steps.append(tuple(float(measured[name]) for name in STEP_COLUMNS))
         self.steps_done += 1
+        self.step_seconds.append(time.perf_counter() - started)
 
-    def _evaluate(self, runs: RunFiles) -> None:
-        values = {"step": self.steps_done, **evaluate_pretraining(self.model, self.held_out, self.device)}
-        self.history.evaluations.append(tuple(float(values[name]) for name in EVALUATION_COLUMNS))
-        runs.write(self.history.evaluation_row(len(self.history.evaluations) - 1))
+    def _evaluation_is_due(self) -> bool:
+        """Say whether the model of this moment is to be evaluated and was not."""
+        done, evaluated = self.steps_done, self.history.evaluations
+        is_place = done % self.config.evaluate_every_steps == 0 or done == self.config.steps
+        return done > 0 and is_place and not (evaluated and evaluated[-1][0] == done)
+
+    def _evaluate_where_due(self, stop: StopFlag, runs: RunFiles) -> None:
+        if self._evaluation_is_due():
+            values = evaluate_pretraining(self.model, self.held_out, self.device, stop)
+            if values is not None:
+                values["step"] = self.steps_done
+                self.history.evaluations.append(tuple(float(values[name]) for name in EVALUATION_COLUMNS))
+                runs.write(self.history.evaluation_row(len(self.history.evaluations) - 1))
 
     def _save_resume(self) -> Path:
         return save_resume_checkpoint(

@@ -65,12 +65,11 @@ def clip_gradients(model: nn.Module, max_norm: float) -> float:
 
     Gradients whose norm is not finite are left as they are: the caller must not step.
     """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    value = float(norm)
-    if math.isfinite(value) and value > max_norm:
-        torch._foreach_mul_(gradients, max_norm / (value + 1e-6))
-    return value
+    parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if bool(norm.isfinite()):
+        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    return float(norm)
 
 
 def _schedule(config: OptimizationConfig, num_steps: int) -> Callable[[int], float]:

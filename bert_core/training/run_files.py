@@ -32,21 +32,21 @@ class RunFiles:
                 self._events.add_scalar(f"{row['split']}/{name}", value, row["step"])
         self._events.flush()
 
-    def dump_batch(self, step: int, batch: DrawnBatch, reason: str) -> Path:
-        """Write which examples and tokens a bad batch had; return the file."""
+    def dump_batch(self, step: int, batch: DrawnBatch, reason: str, entries: list[str]) -> Path:
+        """Write which examples and tokens a bad batch had, by the vocabulary's `entries`; return the file."""
         path = self._folder / f"bad-batch-step-{step}.json"
         content = {
             "step": step,
             "reason": reason,
             "example_ids": [int(each) for each in batch.example_ids],
-            "masked_input_ids": [
-                row[:length]
+            "masked_tokens": [
+                " ".join(entries[token] for token in row[:length])
                 for row, length in zip(
                     batch.tensors.input_ids_BS.tolist(), batch.tensors.lengths_B.tolist(), strict=True
                 )
             ],
         }
-        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         return path
 
     def close(self) -> None:

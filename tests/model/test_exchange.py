@@ -225,7 +225,7 @@ def test_a_model_that_this_encoder_cannot_be_is_refused(saved: Path, key: str, v
 
 def test_a_config_without_sizes_is_refused(saved: Path):
     (saved / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="config.json: .*vocab_size"):
+    with pytest.raises(CheckpointError, match=r"config\.json: .*vocab_size"):
         load_pretraining(saved)
 
 

@@ -40,7 +40,7 @@ def batch_of(lengths: list[int], labels: list[int], width: int = 12) -> Pretrain
 
 
 def library_model(model: BertForPretraining) -> BertForPreTraining:
-    """transformers' model with the same weights."""
+    """The library's model with the same weights."""
     config = model.config
     library = BertForPreTraining(
         LibraryConfig(
