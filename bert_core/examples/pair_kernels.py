@@ -111,8 +111,9 @@ def _random_b(document, true_start, true_length, most_tokens, key, doc_ids, ids,
             if not begins[piece]:
                 continue
             stop_piece, start = piece + 1, piece_starts[piece]
-            while stop_piece < high and piece_starts[stop_piece] - start < true_length:
-                if piece_starts[stop_piece + 1] - start > most_tokens:
+            while stop_piece < high:  # to the sentence end nearest to the true length
+                length, longer = piece_starts[stop_piece] - start, piece_starts[stop_piece + 1] - start
+                if longer > most_tokens or longer - true_length > true_length - length:
                     break
                 stop_piece += 1
             length = piece_starts[stop_piece] - start

@@ -3,12 +3,12 @@
 Division is by whole documents, so no held-out text is ever trained on. Nothing is drawn from here but that division.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bert_core.errors import StoreError
 from bert_core.randomness import key_of, mix64
@@ -42,8 +42,7 @@ class DocumentIndex:
         doc_ids, shard_of, row_of = [], [], []
         for number, path in enumerate(paths):
             table = read_shard(path)
-            _, offsets = list_column(table.select(["input_ids"]), "input_ids")
-            rows = np.nonzero(np.diff(offsets))[0]
+            rows = np.nonzero(pc.list_value_length(table.column("input_ids")).to_numpy())[0]
             doc_ids.append(table.column("doc_id").to_numpy()[rows])
             shard_of.append(np.full(len(rows), number, np.int64))
             row_of.append(rows)
@@ -180,8 +179,8 @@ def _check_sums(
     doc_ids: np.ndarray, sentence_lengths: np.ndarray, sentence_offsets: np.ndarray, offsets: np.ndarray
 ) -> None:
     """Refuse documents whose sentences do not add up to their tokens."""
-    running: Sequence[int] | np.ndarray = np.concatenate([[0], np.cumsum(sentence_lengths, dtype=np.int64)])
-    sums = np.diff(np.asarray(running)[sentence_offsets])
+    running = np.concatenate([np.zeros(1, np.int64), np.cumsum(sentence_lengths, dtype=np.int64)])
+    sums = np.diff(running[sentence_offsets])
     faulty = np.nonzero(sums != np.diff(offsets))[0]
     if len(faulty):
         first = faulty[0]

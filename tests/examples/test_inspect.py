@@ -1,0 +1,105 @@
+"""Views of examples: their values in full, and markdown that hostile text cannot break."""
+
+import re
+
+import pyarrow as pa
+import pytest
+
+from bert_core.config.recipe import MaskingConfig
+from bert_core.examples.inspect import markdown_of, sample_view
+from bert_core.store.schemas import examples_schema
+from bert_core.store.shards import write_shards
+
+ENTRIES = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "京",
+    "东",
+    "很",
+    "好",
+    "<script>",
+    "|",
+    "`x`",
+    "##[a](b)",
+    "&",
+]
+PAIR = {
+    "example_id": 0xABC,
+    "input_ids": [2, 5, 6, 7, 3, 8, 9, 10, 11, 12, 13, 3],
+    "length_a": 3,
+    "next_sentence_label": 1,
+    "word_starts": [True, True, False, True, True, True, True, True, True, False, True, True],
+    "entity_starts": [1],
+    "entity_lengths": [2],
+    "doc_id_a": 21,
+    "doc_id_b": 34,
+    "token_a": 4,
+    "token_b": 9,
+    "round": 0,
+}
+
+
+@pytest.fixture
+def views(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(ENTRIES) + "\n", encoding="utf-8")
+    schema = examples_schema(len(ENTRIES))
+    single = PAIR | {
+        "next_sentence_label": -100,
+        "input_ids": [2, 5, 6, 3],
+        "length_a": 2,
+        "doc_id_b": 21,
+        "token_b": -1,
+    }
+    single |= {"word_starts": [True, True, False, True], "example_id": 1}
+    write_shards(tmp_path, "train", schema, [pa.Table.from_pylist([PAIR, single], schema=schema)])
+
+    def run(rows, policy="token", **shares):
+        masking = MaskingConfig(policy=policy, mlm_probability=0.5, **shares)
+        return sample_view(tmp_path, "train", tmp_path, rows, masking, 1, [0, 1])
+
+    return run
+
+
+def test_a_view_tells_the_example_in_full(views):
+    [view] = views([0])
+    assert view.tokens == ["[CLS]", "京", "东", "很", "[SEP]", "好", "<script>", "|", "`x`", "##[a](b)", "&", "[SEP]"]
+    assert view.words == [(0, 1), (1, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 10), (10, 11), (11, 12)]
+    assert view.entities == [(1, 3)]
+    assert (view.row, view.example_id, view.length_a, view.next_sentence_label) == (0, 0xABC, 3, 1)
+    assert (view.doc_id_a, view.token_a, view.doc_id_b, view.token_b, view.round) == (21, 4, 34, 9, 0)
+
+
+def test_epochs_show_what_is_masked_random_and_kept(views):
+    for policy in ("token", "whole_word"):
+        [view] = views([0], policy)
+        assert [shown.epoch for shown in view.epochs] == [0, 1]
+        for shown in view.epochs:
+            for token, read, change in zip(view.tokens, shown.tokens, shown.changes, strict=True):
+                expected = {"": read == token, "mask": read == "[MASK]", "kept": read == token, "random": read != token}
+                assert expected[change]
+            assert sum(change != "" for change in shown.changes) in (3, 4)
+    assert view.epochs[0].changes != view.epochs[1].changes
+
+
+def test_rows_come_in_the_order_asked_for(views):
+    assert [view.example_id for view in views([1, 0])] == [1, 0xABC]
+
+
+def test_markdown_shows_both_epochs_side_by_side(views):
+    text = markdown_of(views([0, 1], mask_share=1.0, random_share=0.0))
+    assert "### Example 0: B is random" in text
+    assert "### Example 1: no pair" in text
+    assert "A from token 4 of document `0000000000000015`, B from token 9 of `0000000000000022`" in text
+    assert text.count("| words | epoch 0 | epoch 1 |") == 2
+    assert "▢" in text
+
+
+def test_hostile_text_cannot_become_markup(views):
+    text = markdown_of(views([0]))
+    row = text.splitlines()[-1]
+    assert row.count("|") == 4  # the table's own
+    assert not re.search(r"[<>`\[\]()]", row)
+    assert "&#60;script&#62;" in row
