@@ -30,12 +30,12 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 _COMMENT_OR_SCRIPT = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _BLOCK_TAG = re.compile(
     r"</?(?:address|article|blockquote|br|center|dd|div|dl|dt|figcaption|figure|footer|h[1-6]|header|hr|li|main|nav|ol"
-    r"|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul)(?:\s[^<>]*)?/?>",
+    r"|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul)(?:\s[^<>=]*=[^<>]*|\s*)/?>",
     re.IGNORECASE,
 )
 _INLINE_TAG = re.compile(
     r"</?(?:a|abbr|b|body|button|cite|code|del|em|embed|font|form|head|html|i|iframe|img|input|ins|kbd|label|link|mark"
-    r"|meta|object|q|s|samp|script|small|span|strike|strong|style|sub|sup|svg|title|tt|u|var|video)(?:\s[^<>]*)?/?>",
+    r"|meta|object|q|s|samp|script|small|span|strike|strong|style|sub|sup|svg|title|tt|u|var|video)(?:\s[^<>=]*=[^<>]*|\s*)/?>",
     re.IGNORECASE,
 )
 _LINE_ENDS = re.compile("\r\n?|[\v\f\x1c\x1d\x1e\x85\u2028\u2029]")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bert_core.corpus.streams import BLOCK_BYTES, is_compressed, read_blocks, read_head
+from bert_core.corpus.streams import is_compressed, read_blocks, read_head
 from bert_core.errors import CorpusError
 
 MAX_LINE_BYTES = 16 << 20
@@ -272,7 +272,7 @@ def _split_lines(
             yield number, offset, piece.removesuffix(carriage_return), is_part
             number, offset, is_part = number + 1, offset + len(piece) + width, False
         while len(rest) > MAX_LINE_BYTES:
-            cut = _cut_position(rest[: MAX_LINE_BYTES - BLOCK_BYTES], encoding)
+            cut = _cut_position(rest[:MAX_LINE_BYTES], encoding)
             yield number, offset, rest[:cut], True
             rest, offset, is_part = rest[cut:], offset + cut, True
     if rest:

@@ -1,9 +1,7 @@
 """The builders of document shards: a slice of a raw file, a whole corpus, the training texts of labelled tasks.
 
-Every record read has one outcome: used (as it was), repaired (by named rules) or quarantined (with
-reason, file, line and byte), and the three add up to what was seen. What filters, duplicates and
-held-out texts take away afterwards is counted rule by rule, so that the counts read as a waterfall from
-records to documents.
+What was read, and what filters, duplicates and held-out texts take away, is counted rule by rule: the counts
+read as a waterfall from records to documents.
 
 Nothing here knows tokens; shards hold text (`store/schemas.py`, DOCUMENTS).
 """

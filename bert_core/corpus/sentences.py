@@ -13,11 +13,14 @@ import re
 
 _ABBREVIATIONS = (
     *("Mr", "Mrs", "Ms", "Dr", "Prof", "Rev", "Gen", "Sen", "Rep", "Gov", "Capt", "Sgt", "Col", "Lt", "St", "Sr", "Jr"),
-    *("Mt", "Ft", "vs", "etc", "cf", "al", "approx", "dept", "est", "fig", "figs", "Fig", "Figs", "No", "Nos", "vol"),
+    *("Mt", "Ft", "vs", "etc", "cf", "al", "approx", "dept", "est", "fig", "figs", "Fig", "Figs", "vol"),
     *("Vol", "pp", "ed", "eds", "Ed", "Inc", "Ltd", "Co", "Corp", "Bros", "Ph.D", "e.g", "i.e", "a.m", "p.m", "U.S"),
     *("U.K", "U.N", "D.C", "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
 )
-_NOT_ABBREVIATED = "".join(rf"(?<!\b{re.escape(word)}\.)" for word in (*_ABBREVIATIONS, "X")).replace("X", "[A-Za-z]")
+_NOT_ABBREVIATED = (
+    "".join(rf"(?<!\b{re.escape(word)}\.)" for word in _ABBREVIATIONS)
+    + r"(?<!\b[A-Za-z]\.) (?! (?<=\bNo\.) \s* \d )"  # initials; No. 5
+)
 _CLOSING = r"""[”’"'」』）)\]】》〉]*+"""
 # Every branch begins with the end mark itself, so that the engine jumps from mark to mark and looks around only there.
 _END = re.compile(
