@@ -23,40 +23,45 @@ def text_rows(texts: Texts) -> list[str]:
     return [text or "" for text in rows]
 
 
-def string_arrays(texts: Texts) -> list[pa.Array]:
-    """Return texts as Arrow string arrays without nulls, one for each chunk.
+def utf8_of(texts: Texts) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return texts as UTF-8, one pair for each chunk of a chunked column; Arrow's bytes are not copied.
+
+    Returns:
+        Pairs of uint8 bytes and int64 (num_texts + 1,) offsets of the rows in them; the first need not be 0.
 
     Raises:
         RequestError: a string is no Unicode text (it holds a lone surrogate).
     """
-    found: Any = texts
+    column: Any = texts
     if isinstance(texts, pa.ChunkedArray):
-        return [chunk for one in found.chunks for chunk in string_arrays(one)]
+        return [pair for chunk in column.chunks for pair in utf8_of(chunk)]
     if not isinstance(texts, pa.Array):
-        try:
-            found = pa.array(list(texts), pa.large_string())
-        except UnicodeEncodeError as error:
-            raise RequestError(
-                f"text {error.object[max(0, error.start - 10) : error.start]!r}...: {error.object[error.start]!a} at "
-                f"character {error.start} is a lone surrogate, expected Unicode text; decode it with errors='replace'"
-            ) from None
-    if not (pa.types.is_string(found.type) or pa.types.is_large_string(found.type)):
-        found = found.cast(pa.large_string())
-    return [found.fill_null("") if found.null_count else found]
-
-
-def utf8_of(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bytes of a string array, a view, and the offsets of its rows in them.
-
-    Returns:
-        uint8 bytes and int64 (num_texts + 1,) offsets; the first need not be 0.
-    """
-    _, offset_buffer, data_buffer = texts.buffers()
-    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+        return [_utf8_of_rows(text_rows(texts))]
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        column = column.cast(pa.large_string())
+    if column.null_count:
+        column = column.fill_null("")
+    _, offset_buffer, data_buffer = column.buffers()
+    width = np.int64 if pa.types.is_large_string(column.type) else np.int32
     offsets = np.zeros(1, width)
-    if len(texts):
-        offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1]
-    return np.frombuffer(data_buffer or b"", np.uint8), offsets.astype(np.int64)
+    if len(column):
+        offsets = np.frombuffer(offset_buffer, width)[column.offset : column.offset + len(column) + 1]
+    return [(np.frombuffer(data_buffer or b"", np.uint8), offsets.astype(np.int64))]
+
+
+def _utf8_of_rows(rows: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    # not pa.array(rows), which imports pandas
+    try:
+        encoded = [text.encode() for text in rows]
+    except UnicodeEncodeError as error:
+        before = error.object[max(0, error.start - 10) : error.start]
+        raise RequestError(
+            f"text {before!r}...: {error.object[error.start]!a} at character {error.start} is a lone surrogate, "
+            "expected Unicode text; decode it with errors='replace'"
+        ) from None
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
 
 
 def row_ranges(offsets: np.ndarray, num_parts: int, max_bytes: int) -> list[tuple[int, int]]:

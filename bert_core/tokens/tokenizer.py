@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bert_core.store.fingerprint import fingerprint_of
-from bert_core.tokens.arrow_texts import Texts, row_ranges, string_arrays, utf8_of
+from bert_core.tokens.arrow_texts import Texts, row_ranges, utf8_of
 from bert_core.tokens.vocabulary_files import (
     CLS,
     CONTINUATION,
@@ -112,8 +112,7 @@ class WordPieceTokenizer:
             RequestError: a string is no Unicode text (it holds a lone surrogate).
         """
         parts: list[tuple[np.ndarray, np.ndarray]] = []
-        for array in string_arrays(texts):
-            data, offsets = utf8_of(array)
+        for data, offsets in utf8_of(texts):
             ranges = row_ranges(offsets, num_threads, _PART_BYTES)
             parts += [(data, offsets[first : stop + 1]) for first, stop in ranges]
         if num_threads > 1 and len(parts) > 1:
