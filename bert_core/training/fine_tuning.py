@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from bert_core.errors import CheckpointError, TaskDataError, TrainingError
+from bert_core.examples.labelled import LABELS_NAME
 from bert_core.model.dropout import seed_dropout
 from bert_core.model.encoder import BertConfig
 from bert_core.model.exchange import load_encoder, read_config, resolve_folder
@@ -264,6 +265,12 @@ def starting_model(job: FineTuneJob, vocabulary_size: int, pad_id: int) -> FineT
 
 def _check_examples(job: FineTuneJob, splits: dict[str, LabelledExamples]) -> None:
     """Refuse examples that do not belong to the task."""
+    path = job.labelled_folder / LABELS_NAME
+    labels = json.loads(path.read_text(encoding="utf-8"))["labels"] if path.is_file() else job.task.labels
+    if labels != job.task.labels:
+        raise TaskDataError(
+            f"{path}: labels {labels}, expected the task's {job.task.labels} in this order; build it again"
+        )
     num_outputs = len(output_names(job.task.family, job.task.labels))
     if splits["train"].num_examples == 0:
         raise TaskDataError(f"{job.labelled_folder}: no training examples; give the task labelled records")

@@ -10,7 +10,7 @@ import pytest
 
 from bert_core.corpus.tags import bio_tags
 from bert_core.randomness import key_of
-from bert_core.store.schemas import labelled_schema
+from bert_core.store.schemas import examples_schema, labelled_schema
 from bert_core.store.shards import write_shards
 from bert_core.tokens.vocabulary_files import SPECIAL_ENTRIES, write_vocabulary
 
@@ -73,7 +73,8 @@ def entity_folder(tmp_path: Path) -> Path:
                 windows.append((text, 0, size, 0, size))
                 tags.append(of_text)
         _write(folder, split, windows, tags=tags)
-    (folder / "labels.json").write_text(json.dumps({"tags": bio_tags(["nr", "ns"])}), encoding="utf-8")
+    content = {"family": "sequence_labelling", "labels": ["nr", "ns"], "tags": bio_tags(["nr", "ns"])}
+    (folder / "labels.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
 
 
@@ -106,3 +107,36 @@ def _write(
 def write_split() -> Callable[..., None]:
     """Write one split of a labelled folder."""
     return _write
+
+
+PRETRAINING_ENTRIES = [*SPECIAL_ENTRIES, *(chr(0x4E00 + index) for index in range(45))]
+
+
+@pytest.fixture(scope="session")
+def pretraining_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An examples folder (60 train examples in 2 rounds, 12 held out) and its vocabulary folder."""
+    examples, vocabulary = tmp_path_factory.mktemp("examples"), tmp_path_factory.mktemp("vocabulary")
+    write_vocabulary(PRETRAINING_ENTRIES, True, vocabulary)
+    for name, num_rows, num_rounds in (("train", 60, 2), ("held_out", 12, 1)):
+        generator = np.random.default_rng(num_rows)
+        rows: dict[str, list] = {field: [] for field in examples_schema(len(PRETRAINING_ENTRIES)).names}
+        for row in range(num_rows):
+            length_a, length_b = generator.integers(1, 12, 2)
+            first = int(generator.integers(5, 40))  # the text counts upwards, so that there is something to learn
+            tokens = [5 + (first + place) % 45 for place in range(length_a + length_b)]
+            input_ids = [2, *tokens[:length_a], 3, *tokens[length_a:], 3]
+            values = {
+                "example_id": int(key_of(name, row)),
+                "input_ids": input_ids,
+                "length_a": length_a,
+                "next_sentence_label": row % 3 - 1 if row % 3 else -100,
+                "word_starts": [True] * len(input_ids),
+                "entity_starts": [],
+                "entity_lengths": [],
+                "round": row * num_rounds // num_rows,
+            }
+            for field, column in rows.items():
+                column.append(values.get(field, 0))
+        schema = examples_schema(len(PRETRAINING_ENTRIES))
+        write_shards(examples, name, schema, [pa.table(rows, schema=schema)])
+    return examples, vocabulary

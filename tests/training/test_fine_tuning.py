@@ -162,8 +162,13 @@ def test_examples_that_do_not_fit_are_refused(sentiment_folder, entity_folder, t
     job = _job(sentiment_folder, task_vocabulary, tmp_path / "out")
     with pytest.raises(TaskDataError, match="labels of train are not those"):
         run_fine_tune(_job(sentiment_folder, task_vocabulary, tmp_path / "out", "sequence_labelling"))
+    (entity_folder / "labels.json").unlink()
     with pytest.raises(TaskDataError, match="labels of train are not those"):
         run_fine_tune(_job(entity_folder, task_vocabulary, tmp_path / "out"))
+    (sentiment_folder / "labels.json").write_text('{"labels": ["good", "bad"]}', encoding="utf-8")
+    with pytest.raises(TaskDataError, match="in this order"):
+        run_fine_tune(job)
+    (sentiment_folder / "labels.json").unlink()
     with pytest.raises(CheckpointError, match="16 positions"):
         run_fine_tune(replace(job, model=ModelConfig(num_layers=1, hidden_size=16, num_heads=1, max_positions=16)))
     empty = tmp_path / "empty"

@@ -2,19 +2,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from bert_core.config import ModelConfig, TaskConfig
 from bert_core.config.recipe import FineTuneConfig, OptimizationConfig, TaskSource
 from bert_core.errors import CheckpointError
+from bert_core.examples.labelled import build_labelled
+from bert_core.randomness import key_of
+from bert_core.store.schemas import RECORDS
+from bert_core.store.shards import write_shards
 from bert_core.training.fine_tune_job import FineTuneJob
 from bert_core.training.fine_tuning import run_fine_tune
 from bert_core.training.predict import Predictor
 
 
-def _train(folder: Path, vocabulary: Path, output: Path, family: Any, labels: list[str], max_tokens: int) -> Path:
-    output.mkdir()
-    task = TaskConfig(
+def _task(family: Any, labels: list[str], max_tokens: int) -> TaskConfig:
+    return TaskConfig(
         family=family,
         sources=[TaskSource(path="x.jsonl")],
         labels=labels,
@@ -26,11 +31,15 @@ def _train(folder: Path, vocabulary: Path, output: Path, family: Any, labels: li
             optimization=OptimizationConfig(learning_rate=3e-3, warmup_fraction=0.1),
         ),
     )
+
+
+def _train(folder: Path, vocabulary: Path, output: Path, family: Any, labels: list[str], max_tokens: int) -> Path:
+    output.mkdir()
     job = FineTuneJob(
         labelled_folder=folder,
         vocabulary_folder=vocabulary,
         model=ModelConfig(num_layers=2, hidden_size=32, num_heads=2, intermediate_size=64, max_positions=64),
-        task=task,
+        task=_task(family, labels, max_tokens),
         seed=5,
         output_folder=output,
         num_threads=1,
@@ -82,12 +91,40 @@ def test_a_prediction_does_not_depend_on_its_neighbours(classifier):
         assert alone["probabilities"] == pytest.approx(prediction["probabilities"], abs=1e-5)
 
 
-def test_a_tagger_finds_in_test_texts_what_it_was_scored_by(tagger):
-    lines = [line for line in _lines(tagger) if len(line["text"]) <= 12]  # others stand in windows of their own cut
-    found = Predictor.load(tagger).predict([line["text"] for line in lines])
-    assert len(lines) > 5
-    same = sum(prediction["entities"] == line["predicted"] for line, prediction in zip(lines, found, strict=True))
-    assert same >= len(lines) - 3  # the set's windowed texts saw less context
+@pytest.mark.parametrize("family", ["single_sentence", "sequence_labelling"])
+def test_predictions_equal_those_of_scoring_where_the_line_built_the_examples(family, task_vocabulary, tmp_path):
+    labels = ["nr", "ns"]
+    generator = np.random.default_rng(1)
+    split, labelled = tmp_path / "split", tmp_path / "labelled"
+    split.mkdir()
+    labelled.mkdir()
+    for name, num_rows in (("train", 40), ("dev", 8), ("test", 12)):
+        rows: dict[str, list] = {column: [] for column in RECORDS.names}
+        for row in range(num_rows):
+            plain = "".join(generator.choice(list("这个书店一的是了"), generator.integers(1, 60)))  # some need windows
+            text = f"{plain}张伟在京{plain[:7]}"
+            at = len(plain)
+            tagged = family == "sequence_labelling"
+            values = {
+                "record_id": int(key_of(name, row)),
+                "text": text,
+                "label": None if tagged else labels[row % 2],
+                "span_starts": [at, at + 3] if tagged else [],
+                "span_ends": [at + 2, at + 4] if tagged else [],
+                "span_labels": labels if tagged else [],
+                "file": "x",
+                "line": row,
+            }
+            for column, value in values.items():
+                rows[column].append(value)
+        write_shards(split, name, RECORDS, [pa.table(rows, schema=RECORDS)])
+    task = _task(family, labels, 24)
+    build_labelled(split, task_vocabulary, task, 5, labelled)
+    lines = _lines(_train(labelled, task_vocabulary, tmp_path / "out", family, labels, 24))
+    found = Predictor.load(tmp_path / "out").predict([line["text"] for line in lines])
+    key = "entities" if family == "sequence_labelling" else "label"
+    assert [prediction[key] for prediction in found] == [line["predicted"] for line in lines]
+    assert max(len(line["text"]) for line in lines) > 40
 
 
 def test_entities_of_a_long_text_are_found_in_all_its_windows(tagger):
