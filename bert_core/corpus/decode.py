@@ -125,7 +125,7 @@ def read_lines(
             "utf-16",
             "utf-32",
         ):  # the byte order stands in the mark, little-endian without one
-            marked = detect_encoding(read_head(path))
+            marked = detect_encoding(_samples(path, start, num_bytes)[0])
             file_encoding = marked if marked.startswith(file_encoding) else f"{file_encoding}-le"
     for number, offset, raw, is_part in _split_lines(
         read_blocks(path, start, num_bytes), file_encoding, start, first_number

@@ -1,5 +1,6 @@
 """Encodings are found from ten characters, lines end at line feeds only, bad lines do not take others with them."""
 
+import gzip
 import json
 import random
 import time
@@ -155,6 +156,13 @@ def test_a_named_encoding_is_strict(tmp_path: Path):
     assert faults == [(None, "not valid utf-8"), ("你好啊", None)]
     with pytest.raises(CorpusError, match="'utf-9': no such codec"):
         list(read_lines(path, "utf-9"))
+
+
+@pytest.mark.parametrize("encoding", ["auto", "utf-16"])
+def test_a_compressed_file_keeps_its_byte_order(tmp_path: Path, encoding: str):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"\xfe\xff" + TEXT.encode("utf-16-be")))
+    assert [line.text for line in read_lines(path, encoding)] == TEXT.split("\n")
 
 
 def test_a_range_is_read_with_the_numbers_of_the_file(tmp_path: Path):
