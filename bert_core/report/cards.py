@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bert_core.report.tables import count, kind_of, percent
+from bert_core.report.formats import count, percent
+from bert_core.report.tables import kind_of
 from bert_core.report.view import Bar, DataCard, Fact
 from bert_core.store.manifest import Manifest
 
@@ -44,7 +45,7 @@ def data_cards(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[DataCar
             continue
         audit = _read_audit(folder) if kind == "examples" else {}
         train = audit.get("train") or counts.get("train") or {}
-        rates = count_facts(audit.get("mask_rates") or {})
+        rates = {f"share masked by {policy}": rate for policy, rate in (audit.get("mask_rates") or {}).items()}
         yield DataCard(
             name=manifest.stage,
             kind=_KINDS[kind],
@@ -55,10 +56,7 @@ def data_cards(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[DataCar
                 f"{fault['subject']}: {fault['got']}, expected {fault['expected']}"
                 for fault in audit.get("faults") or ()
             ),
-            details=(
-                *count_facts(counts),
-                *(Fact(name=f"share masked by policy {fact.name}", value=fact.value) for fact in rates),
-            ),
+            details=(*count_facts(counts), *count_facts(rates)),
         )
 
 

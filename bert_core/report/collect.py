@@ -11,22 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from bert_core.examples.inspect import ExampleView
+from bert_core.report.canvas import inline_svg
 from bert_core.report.cards import count_facts, data_cards
 from bert_core.report.explore import document_places, example_card, sample_examples
+from bert_core.report.formats import DASH, count, decimal, duration, percent
 from bert_core.report.lineage import Node
 from bert_core.report.outcomes import task_views
-from bert_core.report.plots import inline_svg, loss_panels
-from bert_core.report.tables import (
-    DASH,
-    StageRow,
-    count,
-    decimal,
-    duration,
-    kind_of,
-    percent,
-    score_rows,
-    stage_rows,
-)
+from bert_core.report.plots import loss_panels
+from bert_core.report.tables import StageRow, kind_of, score_rows, stage_rows
 from bert_core.report.view import Curve, Fact, OutputView, PlanRow, RunView
 from bert_core.store.manifest import Manifest
 

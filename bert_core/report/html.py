@@ -17,7 +17,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bert_core.report import tables
+from bert_core.report import formats
 from bert_core.report.lineage import draw_lineage
 from bert_core.report.view import RunView, TaskView
 
@@ -58,11 +58,11 @@ def render_report(run: RunView) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "count": tables.count,
-        "percent": tables.percent,
-        "decimal": tables.decimal,
-        "duration": tables.duration,
-        "size": tables.size,
+        "count": formats.count,
+        "percent": formats.percent,
+        "decimal": formats.decimal,
+        "duration": formats.duration,
+        "size": formats.size,
         "visible": visible,
         "folded": folded,
         "points": points,
@@ -110,17 +110,19 @@ def folded(text: object, limit: int = FOLD_AFTER_CHARACTERS) -> Markup:
     if len(value) <= limit:
         return Markup("<bdi>{}</bdi>").format(visible(value))
     rest, cut = value[limit:MAX_CHARACTERS], max(0, len(value) - MAX_CHARACTERS)
-    note = Markup('<span class="muted"> … cut here, {} more characters</span>').format(tables.count(cut)) if cut else ""
+    note = (
+        Markup('<span class="muted"> … cut here, {} more characters</span>').format(formats.count(cut)) if cut else ""
+    )
     return Markup(
         '<details class="fold"><summary><bdi>{}</bdi><span class="more">{} more characters</span></summary>'
         "<bdi>{}</bdi>{}</details>"
-    ).format(visible(value[:limit]), tables.count(len(value) - limit), visible(rest), note)
+    ).format(visible(value[:limit]), formats.count(len(value) - limit), visible(rest), note)
 
 
 def points(difference: float | None) -> str:
     """Write a difference of shares in points: 0.031 -> `+3.1`, -0.004 -> `−0.4`."""
     if difference is None:
-        return tables.DASH
+        return formats.DASH
     rounded = round(100 * difference, 1)
     return f"{'−' if rounded < 0 else '+'}{abs(rounded):.1f}"
 

@@ -10,20 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from bert_core.report.formats import DASH, count, decimal, duration, percent, size
 from bert_core.store.manifest import Manifest
 
-DASH = "–"
-_ROW_COUNTS = (
-    "documents",
-    "num_documents",
-    "examples",
-    "num_train_examples",
-    "train_examples",
-    "records",
-    "rows",
-    "size",
-    "vocabulary_size",
-)
+_ROW_COUNTS = ("documents", "examples", "num_train_examples", "train_examples", "records", "rows", "size")
 _SETS = ("train", "held_out", "dev", "test")
 _TRAINING_KINDS = ("transfer", "fine_tune")
 
@@ -246,10 +236,8 @@ def rows_of(counts: Mapping[str, Any]) -> int | None:
         return found
     splits = counts.get("splits")
     sets = splits if isinstance(splits, Mapping) else counts
-    parts = [
-        _whole(first_of(sets[name], ("examples", "records"))) for name in _SETS if isinstance(sets.get(name), Mapping)
-    ]
-    known = [part for part in parts if part is not None]
+    held = [sets[name] for name in _SETS if isinstance(sets.get(name), Mapping)]
+    known = [rows for part in held if (rows := _whole(first_of(part, ("examples", "records")))) is not None]
     return sum(known) if known else None
 
 
@@ -261,46 +249,6 @@ def kind_of(manifest: Manifest) -> str:
 def first_of(counts: Mapping[str, Any], names: Iterable[str]) -> Any:
     """Return the first count that is there under one of `names`, else None."""
     return next((counts[name] for name in names if counts.get(name) is not None), None)
-
-
-def count(value: float | None) -> str:
-    """Write a whole number with separators: 19484 -> `19,484`."""
-    return DASH if value is None else f"{value:,.0f}"
-
-
-def decimal(value: float | None, digits: int) -> str:
-    """Write a number with a fixed number of digits after the point."""
-    return DASH if value is None else f"{value:.{digits}f}"
-
-
-def percent(value: float | None) -> str:
-    """Write a share as percent: 0.9167 -> `91.7 %`."""
-    return DASH if value is None else f"{100 * value:.1f} %"
-
-
-def duration(seconds: float | None) -> str:
-    """Write a time span: 0.31 -> `0.31 s`, 75 -> `1 min 15 s`, 7260 -> `2 h 1 min`."""
-    if seconds is None:
-        return DASH
-    if seconds < 9.95:
-        return f"{seconds:.2g} s" if seconds >= 0.095 else f"{seconds:.2f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def size(num_bytes: float | None) -> str:
-    """Write a size in bytes: 830 -> `830 B`, 1536 -> `1.5 KiB`."""
-    if num_bytes is None:
-        return DASH
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if num_bytes < 1024:
-            return f"{num_bytes:.0f} {unit}" if unit == "B" or num_bytes >= 99.5 else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1024
-    return f"{num_bytes:.1f} TiB"
 
 
 def _ranked(rows: list[ScoreRow]) -> list[ScoreRow]:
@@ -331,9 +279,7 @@ def _held_out(name: str, manifest: Manifest) -> float | None:
     """Find a score on held-out documents under any of the names it goes by; training stages only."""
     if kind_of(manifest) not in _TRAINING_KINDS:
         return None
-    nested = manifest.counts.get("held_out")
-    nested = nested if isinstance(nested, Mapping) else {}
-    return _number(first_of({**manifest.counts, **nested}, (f"held_out_{name}", name)))
+    return _number(first_of(manifest.counts, (f"held_out_{name}", name)))
 
 
 def _number(value: Any) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 from bert_core.examples.inspect import ExampleView, MaskedView
 from bert_core.report.collect import collect_run
+from bert_core.report.html import render_report
 from bert_core.report.view import RunView
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.store.manifest import FileEntry, Manifest, Parent, list_files
@@ -128,10 +129,25 @@ def entity_scores_of() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def fake_run(tmp_path: Path) -> FakeRun:
+    """A run of this test's own, whose files it may change."""
+    return _fake_run(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> RunView:
+    return _fake_run(tmp_path_factory.mktemp("run")).collect()
+
+
+@pytest.fixture(scope="session")
+def report(collected: RunView) -> str:
+    return render_report(collected)
+
+
+def _fake_run(root: Path) -> FakeRun:
     outputs: dict[str, tuple[Path, Manifest]] = {}
 
     def add(stage: str, counts: dict[str, Any], *, files: dict[str, str] | None = None, **kinds: Any) -> None:
-        folder = tmp_path / "store" / stage.replace("/", "-")
+        folder = root / "store" / stage.replace("/", "-")
         folder.mkdir(parents=True)
         for name, text in (files or {}).items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -362,7 +378,9 @@ def _entity_lines() -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _example_view(number: int, label: int, a: str, b: str, masks: dict[int, dict[int, tuple[str, str]]]) -> ExampleView:
+def _example_view(
+    number: int, label: int, a: str, b: str, masks: Mapping[int, Mapping[int, tuple[str, str]]]
+) -> ExampleView:
     """A view of `[CLS] A [SEP] B [SEP]`.
 
     Args:
