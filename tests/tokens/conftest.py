@@ -1,4 +1,4 @@
-"""A small vocabulary, and documents shards written from a list of texts."""
+"""Documents shards written from a list of texts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,26 +8,6 @@ import pytest
 
 from bert_core.store.schemas import DOCUMENTS
 from bert_core.store.shards import write_shards
-from bert_core.tokens.tokenizer import WordPieceTokenizer
-from bert_core.tokens.vocabulary_files import SPECIAL_ENTRIES
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789éßıαβσςяかアᄀ나ᅥᆨᆫ"
-HAN = "我爱北京大学中国人在看苹果手机恤卡拉好走吧的"
-SMALL_VOCABULARY = [
-    *SPECIAL_ENTRIES,
-    "[unused1]",
-    *HAN,
-    *("##" + character for character in HAN[:4]),
-    *LETTERS,
-    *("##" + letter for letter in LETTERS if letter not in "xz"),
-    *("play", "##ing", "##ed", "the", "them", "##ther", "new", "york", "mask", "##sk", "Play", "σσ", "##σς", "가"),
-    *"!,.?'\"-[]()，。！？、：#",
-]
-
-
-@pytest.fixture
-def tokenizer() -> WordPieceTokenizer:
-    return WordPieceTokenizer.from_vocabulary(SMALL_VOCABULARY, lowercase=True)
 
 
 @pytest.fixture

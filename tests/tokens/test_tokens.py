@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,13 @@ def vocabulary_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def build(documents: Path, vocabulary: Path, out: Path, lexicons: list[Path] | None = None, segmenter="rjieba"):
+def build(
+    documents: Path,
+    vocabulary: Path,
+    out: Path,
+    lexicons: list[Path] | None = None,
+    segmenter: Literal["none", "rjieba"] = "rjieba",
+):
     out.mkdir()
     counts = build_tokens(documents, vocabulary, WordsConfig(segmenter=segmenter), lexicons or [], out)
     return counts, read_shards(out, "tokens")
