@@ -39,9 +39,13 @@ class _JsonLines:
 
 
 def emit(event: dict[str, Any]) -> None:
-    """Write one event as a line."""
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
+    """Write one event as a line; where nobody reads any more, go on without, so that what was trained can be saved."""
+    try:
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def main(arguments: list[str] | None = None) -> int:
