@@ -6,6 +6,7 @@ wrong; the message says what, where, why and what to do. BERTLINE_DEBUG=1 shows 
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -86,7 +87,12 @@ def run(
 
     from flows.command import run_here
 
-    run_here(line, decisions, from_stage=from_stage or "", only=only or "", force=force)
+    try:
+        run_here(line, decisions, from_stage=from_stage or "", only=only or "", force=force)
+    except KeyboardInterrupt:
+        typer.echo("bertline: interrupted; what is sealed or checkpointed is kept, run again to go on", err=True)
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # not waiting for threads: they have ended, or the user would not wait for them
 
 
 @app.command()
@@ -154,8 +160,6 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted; what is sealed or checkpointed is kept, run again to go on", INTERRUPTED)
     except Exception as error:
         if debug:
             raise

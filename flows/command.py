@@ -4,6 +4,7 @@ The plan is shown first; while stages run, a bar or now and then a line tells ho
 tables of stages and scores and the path of the report.
 """
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ def run_here(line: Line, decisions: Sequence[Decision], *, from_stage: str, only
     print_plan(line, decisions, console)
     set_prefect_defaults(line.workspace.root)
     with server_for_run():
+        from prefect.exceptions import TerminationSignal
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         from flows.transfer import transfer
@@ -44,14 +46,39 @@ def run_here(line: Line, decisions: Sequence[Decision], *, from_stage: str, only
             "only_stage": only,
             "force": force,
         }
-        # A heartbeat tells a standing server that a worker lives; here it would cost a second at the end.
-        with _board(console), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            state = transfer(**parameters, return_state=True)
-        let_records_arrive(state.state_details.flow_run_id)
+        run_id = None
+        try:
+            # A heartbeat tells a standing server that a worker lives; here it would cost a second at the end.
+            with _board(console), _interruptible(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+                state = transfer(**parameters, return_state=True)
+            run_id = state.state_details.flow_run_id
+        except TerminationSignal:
+            raise KeyboardInterrupt from None
+        finally:
+            let_records_arrive(run_id)
         summary = state.result()
     for stage in line.stages.values():
         line.forget(stage)
     print_results(line, summary, console)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """On the first Ctrl-C let running stages end in order, on the second leave at once."""
+    from tasks.progress import stop_listening
+
+    def interrupt(_number: int, _frame: object) -> None:
+        if stop_listening():
+            print("stopping; a training saves its checkpoint first (Ctrl-C again to leave at once)", file=sys.stderr)  # noqa: T201
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

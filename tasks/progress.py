@@ -208,9 +208,15 @@ _stopped = threading.Event()
 _board: Board | None = None
 
 
-def stop_listening() -> None:
-    """Make every running and later listener raise `InterruptedRunError`, so that work in other threads ends."""
+def stop_listening() -> bool:
+    """Make every running and later listener raise `InterruptedRunError`, so that work in other threads ends.
+
+    Returns:
+        Whether listeners were listening until now.
+    """
+    was_listening = not _stopped.is_set()
     _stopped.set()
+    return was_listening
 
 
 def start_listening() -> None:
