@@ -98,22 +98,22 @@ class _FineTuning:
             )
         self.device = choose_device(job.precision)
         self.model.to(self.device.device)
+        self.steps_of_epoch = -(-self.splits["train"].num_examples // self.config.batch_examples)
+        self.num_steps, self.steps_done = self.config.epochs * self.steps_of_epoch, 0
         self.metrics: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, Any]:
         """Train all epochs, choose the weights, score test, write everything."""
         began = time.monotonic()
         train, dev, test = self.splits["train"], self.splits["dev"], self.splits["test"]
-        steps_of_epoch = -(-train.num_examples // self.config.batch_examples)
-        num_steps = self.config.epochs * steps_of_epoch
-        optimizer, rate_of = build_optimizer(self.model, self.config.optimization, num_steps)
+        optimizer, rate_of = build_optimizer(self.model, self.config.optimization, self.num_steps)
         best_epoch, best = 0, (-math.inf, -math.inf)
         best_weights: dict[str, torch.Tensor] = {}
         train_loss = 0.0
         for epoch in range(self.config.epochs):
-            train_loss = self._train_epoch(epoch, epoch * steps_of_epoch, num_steps, optimizer, rate_of)
+            train_loss = self._train_epoch(epoch, optimizer, rate_of)
             scores, loss, _ = self._evaluate(dev, self.device)
-            self.metrics.append(_dev_row((epoch + 1) * steps_of_epoch, epoch, loss, scores))
+            self.metrics.append(_dev_row(self.steps_done, epoch, loss, scores))
             rank = (scores[MAIN_SCORES[self.task.family]], -loss)  # a small dev set ties often; its loss decides
             keeps_best = self.config.keep_best_on_dev and dev.num_examples > 0
             if rank > best or not keeps_best:
@@ -130,7 +130,7 @@ class _FineTuning:
             "num_dev_examples": dev.num_examples,
             "num_test_examples": test.num_examples,
             "epochs": self.config.epochs,
-            "steps": num_steps,
+            "steps": self.num_steps,
             "best_epoch": best_epoch,
             "train_loss": train_loss,
             "dev": dev_scores,
@@ -139,25 +139,14 @@ class _FineTuning:
         self._write(counts, lines)
         return counts | {"seconds": round(time.monotonic() - began, 3), "device": str(self.device)}
 
-    def _train_epoch(
-        self,
-        epoch: int,
-        first_step: int,
-        num_steps: int,
-        optimizer: torch.optim.Optimizer,
-        rate_of: Callable[[int], float],
-    ) -> float:
+    def _train_epoch(self, epoch: int, optimizer: torch.optim.Optimizer, rate_of: Callable[[int], float]) -> float:
         """Take one step for each batch; return the mean loss."""
         train, losses = self.splits["train"], []
         order = training_order(train.lengths, self.job.seed, epoch, self.config.batch_examples)
         self.model.train()
-        for step, batch in enumerate(padded_batches(train, order, pad_id=self.pad_id), start=first_step):
-            if self.stop.signal_number is not None:
-                raise TrainingStopped(
-                    f"fine-tuning stopped at step {step} of {num_steps} by signal {self.stop.signal_number}; "
-                    "run again to start it over",
-                    self.stop.signal_number,
-                )
+        for batch in padded_batches(train, order, pad_id=self.pad_id):
+            self._stop_if_asked()
+            step = self.steps_done
             seed_dropout(self.model, seed_of(self.job.seed, "fine_tune", "dropout", step))
             logits = logits_of(self.model, batch, self.device)
             loss = classification_loss(logits, torch.from_numpy(batch.labels).to(self.device.device))
@@ -167,12 +156,13 @@ class _FineTuning:
             value = float(loss.detach())
             if not (math.isfinite(value) and math.isfinite(norm)):
                 raise TrainingError(
-                    f"step {step} of {num_steps}: loss {value}, gradient norm {norm}, expected finite numbers; lower "
-                    f"fine_tune.optimization.learning_rate {self.config.optimization.learning_rate:g}"
+                    f"step {step} of {self.num_steps}: loss {value}, gradient norm {norm}, expected finite numbers; "
+                    f"lower fine_tune.optimization.learning_rate {self.config.optimization.learning_rate:g}"
                 )
             rate = rate_of(step)
             set_learning_rate(optimizer, rate)
             optimizer.step()
+            self.steps_done += 1
             losses.append(value)
             self.metrics.append(
                 {
@@ -184,21 +174,30 @@ class _FineTuning:
                     "gradient_norm": norm,
                 }
             )
-            self.progress(step + 1, num_steps, "steps", loss=value, epoch=epoch + 1)
+            self.progress(step + 1, self.num_steps, "steps", loss=value, epoch=epoch + 1)
         return float(np.mean(losses))
+
+    def _stop_if_asked(self) -> None:
+        """Leave training or scoring where a signal came."""
+        number = self.stop.signal_number
+        if number is not None:
+            done = f"{self.steps_done} of {self.num_steps} steps"
+            raise TrainingStopped(
+                f"fine-tuning stopped after {done} by signal {number}; run again to start it over", number
+            )
 
     def _evaluate(self, examples: LabelledExamples, device: Device) -> tuple[dict[str, Any], float, Any]:
         """Return scores, mean loss, and the readable predictions (made only when they are walked)."""
         labels = self.task.labels
         if self.task.family == "single_sentence":
-            found = predict_classes(self.model, examples, device, pad_id=self.pad_id)
+            found = predict_classes(self.model, examples, device, pad_id=self.pad_id, before_batch=self._stop_if_asked)
             gold = found[np.arange(len(found)), examples.labels]
             return (
                 score_classes(examples, found, labels),
                 mean_loss(gold),
                 class_predictions(examples, found, labels),
             )
-        tags = predict_tags(self.model, examples, device, pad_id=self.pad_id)
+        tags = predict_tags(self.model, examples, device, pad_id=self.pad_id, before_batch=self._stop_if_asked)
         loss = mean_loss(tags.gold_probabilities[scored(examples)])
         return score_tags(examples, tags, labels), loss, tag_predictions(examples, tags, labels)
 

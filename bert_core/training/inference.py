@@ -3,7 +3,7 @@
 Without dropout, in the number format of the device that is handed in. Nothing is trained or scored here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -34,23 +34,43 @@ def logits_of(model: FineTuneModel, batch: LabelledBatch, device: Device) -> tor
 
 
 @torch.inference_mode()
-def predict_classes(model: FineTuneModel, examples: LabelledExamples, device: Device, *, pad_id: int) -> np.ndarray:
-    """Return the probability of every class for every example, float32 shape (num_examples, num_labels)."""
+def predict_classes(
+    model: FineTuneModel,
+    examples: LabelledExamples,
+    device: Device,
+    *,
+    pad_id: int,
+    before_batch: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """Return the probability of every class for every example, float32 shape (num_examples, num_labels).
+
+    `before_batch` is called before each batch and may raise to stop.
+    """
     model.eval()
     found = np.zeros((examples.num_examples, model.classifier.out_features), np.float32)
-    for batch in _batches(examples, pad_id):
+    for batch in _batches(examples, pad_id, before_batch):
         found[batch.rows_B] = logits_of(model, batch, device).float().softmax(-1).cpu().numpy()
     return found
 
 
 @torch.inference_mode()
-def predict_tags(model: FineTuneModel, examples: LabelledExamples, device: Device, *, pad_id: int) -> TokenPredictions:
-    """Return the most probable tag of every token with its probability, and that of the gold tag."""
+def predict_tags(
+    model: FineTuneModel,
+    examples: LabelledExamples,
+    device: Device,
+    *,
+    pad_id: int,
+    before_batch: Callable[[], None] = lambda: None,
+) -> TokenPredictions:
+    """Return the most probable tag of every token with its probability, and that of the gold tag.
+
+    `before_batch` as for `predict_classes`.
+    """
     model.eval()
     num_tokens = len(examples.input_ids)
     tags = np.zeros(num_tokens, np.int64)
     probabilities, gold_probabilities = np.zeros(num_tokens, np.float32), np.zeros(num_tokens, np.float32)
-    for batch in _batches(examples, pad_id):
+    for batch in _batches(examples, pad_id, before_batch):
         found = logits_of(model, batch, device).float().softmax(-1)
         best = found.max(-1)
         gold = torch.from_numpy(np.maximum(batch.labels, 0)).to(device.device)
@@ -73,5 +93,8 @@ def scored(examples: LabelledExamples) -> np.ndarray:
     return examples.token_labels != IGNORED
 
 
-def _batches(examples: LabelledExamples, pad_id: int) -> Iterator[LabelledBatch]:
-    return padded_batches(examples, evaluation_order(examples.lengths, EVALUATION_TOKENS), pad_id=pad_id)
+def _batches(examples: LabelledExamples, pad_id: int, before_batch: Callable[[], None]) -> Iterator[LabelledBatch]:
+    order = evaluation_order(examples.lengths, EVALUATION_TOKENS)
+    for batch in padded_batches(examples, order, pad_id=pad_id):
+        before_batch()
+        yield batch

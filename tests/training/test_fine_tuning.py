@@ -17,6 +17,7 @@ from bert_core.model.heads import load_fine_tuned
 from bert_core.training.fine_tune_job import FineTuneJob
 from bert_core.training.fine_tuning import run_fine_tune, starting_model
 from bert_core.training.scoring import MAIN_SCORES
+from bert_core.training.stopping import StopFlag, TrainingStopped
 
 SIZES = ModelConfig(num_layers=2, hidden_size=32, num_heads=2, intermediate_size=64, max_positions=64)
 LABELS = {"single_sentence": ["bad", "good"], "sequence_labelling": ["nr", "ns"]}
@@ -211,6 +212,18 @@ def test_a_job_that_is_wrong_is_refused(changes, message, sentiment_folder, task
     data = json.loads(_job(sentiment_folder, task_vocabulary, tmp_path / "out").to_json())
     with pytest.raises(RequestError, match=message):
         FineTuneJob.from_dict(data | changes)
+
+
+def test_a_signal_while_dev_is_scored_stops_as_well(sentiment_folder, task_vocabulary, tmp_path):
+    stop = StopFlag()
+
+    def after_the_last_step(done: int, total: int, unit: str, **measures: float) -> None:
+        if done == total:
+            stop.ask(signal.SIGTERM)
+
+    with pytest.raises(TrainingStopped, match="after 12 of 12 steps") as caught:
+        run_fine_tune(_job(sentiment_folder, task_vocabulary, tmp_path / "out", epochs=1), after_the_last_step, stop)
+    assert caught.value.exit_code == 143
 
 
 def test_sigterm_ends_the_process_with_143(sentiment_folder, task_vocabulary, tmp_path):
