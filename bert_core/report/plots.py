@@ -191,7 +191,9 @@ def _draw_accuracies(axes: Any, training: list[dict[str, Any]], evaluations: lis
         ("macro_f1", "macro F1", "warm"),
         ("f1", "entity F1", "good"),
     ):
-        steps, values = _series(evaluations, key)
+        # a stage without pairs reports NSP as zero loss and zero accuracy: nothing to draw
+        lines = [line for line in evaluations if key != "nsp_accuracy" or line.get("nsp_loss") != 0.0]
+        steps, values = _series(lines, key)
         where = "held-out" if key.startswith(("mlm", "nsp")) else "dev"
         if not evaluations:
             steps, values = _series(training, key)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from bert_core.report.formats import DASH, count, decimal, duration, percent, size
 from bert_core.store.manifest import Manifest
 
-_ROW_COUNTS = ("documents", "examples", "num_train_examples", "train_examples", "records", "rows", "size")
+_ROW_COUNTS = ("size", "documents", "examples", "num_train_examples", "train_examples", "records", "rows")
 _SETS = ("train", "held_out", "dev", "test")
 _TRAINING_KINDS = ("transfer", "fine_tune")
 
@@ -276,10 +276,12 @@ def _start_of(manifest: Manifest) -> str:
 
 
 def _held_out(name: str, manifest: Manifest) -> float | None:
-    """Find a score on held-out documents under any of the names it goes by; training stages only."""
-    if kind_of(manifest) not in _TRAINING_KINDS:
+    """Find a score on held-out documents; training stages only. Without pairs there is no accuracy of pairs."""
+    counts = manifest.counts
+    has_no_pairs = name == "nsp_accuracy" and counts.get("held_out_nsp_loss") == 0.0
+    if kind_of(manifest) not in _TRAINING_KINDS or has_no_pairs:
         return None
-    return _number(first_of(manifest.counts, (f"held_out_{name}", name)))
+    return _number(first_of(counts, (f"held_out_{name}", name)))
 
 
 def _number(value: Any) -> float | None:

@@ -93,6 +93,15 @@ def test_a_loss_that_is_not_finite_leaves_a_gap(tmp_path):
     assert len(loss_panels(path)) == 1
 
 
+def test_a_stage_without_pairs_has_no_nsp_curve(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    line = {"split": "held_out", "mlm_loss": 4.0, "mlm_accuracy": 0.3, "nsp_accuracy": 0.0, "nsp_loss": 0.0}
+    path.write_text("".join(json.dumps(line | {"step": step}) + "\n" for step in (1, 2)))
+    accuracies = loss_panels(path)[1].decode()
+    assert "MLM, held-out" in accuracies
+    assert "NSP" not in accuracies
+
+
 def test_long_curves_are_drawn_through_few_points(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(f'{{"step": {step}, "loss": {step % 7}}}\n' for step in range(20_000)))

@@ -28,6 +28,12 @@ def test_missing_counts_are_dashes(make_manifest):
     assert row.cells() == ("tokens/news", DASH, DASH, DASH, DASH, DASH, "0.5 s", "0 B")
 
 
+def test_a_stage_without_pairs_has_no_nsp_accuracy(make_manifest):
+    counts = {"held_out_mlm_accuracy": 0.4, "held_out_nsp_accuracy": 0.0, "held_out_nsp_loss": 0.0}
+    (row,) = stage_rows([make_manifest("task_transfer", counts, kind="transfer")])
+    assert (row.mlm_accuracy, row.nsp_accuracy) == (0.4, None)
+
+
 def test_accuracy_of_a_data_stage_is_no_mlm_accuracy(make_manifest):
     (row,) = stage_rows([make_manifest("labelled/a", {"mlm_accuracy": 0.5})])
     assert row.mlm_accuracy is None
@@ -37,7 +43,7 @@ def test_accuracy_of_a_data_stage_is_no_mlm_accuracy(make_manifest):
     ("counts", "expected"),
     [
         ({"documents": 7, "seen": 9}, 7),
-        ({"size": 8000}, 8000),
+        ({"size": 8000, "documents": 7}, 8000),
         ({"num_train_examples": 12, "num_test_examples": 3}, 12),
         ({"train": {"examples": 90, "documents": 5}, "held_out": {"examples": 10}}, 100),
         ({"splits": {"train": {"records": 3}, "dev": {"records": 1}, "test": {"records": 1}}}, 5),
