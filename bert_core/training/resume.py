@@ -79,12 +79,15 @@ def load_resume_checkpoint(
         if fault is None:
             try:
                 weights, moments, history = (load_file(checkpoint / name) for name in _FILES)
-                model.load_state_dict(weights)
-                _restore_moments(model, optimizer, moments)
-            except (SafetensorError, RuntimeError, KeyError) as error:
+            except (SafetensorError, OSError) as error:
                 fault = str(error)
             else:
-                return step, history
+                own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+                if own == {name: tensor.shape for name, tensor in weights.items()}:
+                    model.load_state_dict(weights)
+                    _restore_moments(model, optimizer, moments)
+                    return step, history
+                fault = "its weights are those of another model"
         _log.warning("checkpoint %s is passed over: %s", checkpoint, fault)
     return 0, {}
 

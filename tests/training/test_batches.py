@@ -1,6 +1,7 @@
 """Which examples make which batch, and how a batch is laid out."""
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from bert_core.training.batches import LENGTH_MULTIPLE, BatchPlan, draw_batch, p
 def plan_of(num_rows: list[int], batch_examples: int, seed: int = 1, stage: str = "pretrain") -> BatchPlan:
     bounds = np.cumsum([0, *num_rows])
     lengths = np.random.default_rng(0).integers(5, 128, bounds[-1])
-    rounds = [np.arange(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    rounds = [np.arange(start, stop) for start, stop in pairwise(bounds)]
     return BatchPlan(lengths, rounds, batch_examples, seed, stage)
 
 

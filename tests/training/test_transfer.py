@@ -61,7 +61,7 @@ def output_bytes(job: TransferJob) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in job.output_folder.iterdir()}
 
 
-class Cut(Exception):
+class Cut(Exception):  # noqa: N818 -- it is no error
     """Stands for a death without notice."""
 
 
