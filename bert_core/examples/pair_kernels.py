@@ -80,8 +80,8 @@ def _is_same_text(ids, start_a, start_b, num_tokens):
 
 
 @njit(cache=True, nogil=True)
-def _random_b(document, true_start, true_length, most_tokens, key, doc_ids, ids, piece_starts, piece_offsets, begins):
-    """Find a B of about `true_length` tokens in another document that cannot be taken for the true one.
+def _random_b(document, split, true_length, most_tokens, key, doc_ids, ids, piece_starts, piece_offsets, begins):
+    """Find a B of about `true_length` tokens in another document that does not begin as piece `split`, the true one.
 
     A document is drawn evenly, then a piece, from which B begins at the start of its sentence; it must fit into
     `most_tokens`. Where _NUM_TRIES draws fail, every sentence start is tried in turn from a drawn document on, and a
@@ -91,6 +91,7 @@ def _random_b(document, true_start, true_length, most_tokens, key, doc_ids, ids,
         Document (-1 where there is no honest B), first token and length of B.
     """
     num_documents = doc_ids.size
+    true_start, true_sentence = piece_starts[split], piece_starts[split + 1] - piece_starts[split]
     scan_from = below(draw(key, _SCAN_FROM), num_documents)
     for trial in range(_NUM_TRIES + num_documents):
         if trial < _NUM_TRIES:
@@ -119,7 +120,7 @@ def _random_b(document, true_start, true_length, most_tokens, key, doc_ids, ids,
             length = piece_starts[stop_piece] - start
             if length > most_tokens and trial < _NUM_TRIES:
                 continue
-            if not _is_same_text(ids, true_start, start, min(length, true_length)):
+            if not _is_same_text(ids, true_start, start, min(length, true_sentence)):
                 return other, start, length
     return -1, 0, 0
 
@@ -188,7 +189,7 @@ def plan_pairs(
             if is_random:
                 other, start_b, length_b = _random_b(
                     document,
-                    start_b,
+                    split,
                     length_b,
                     max(length_b, longest_tokens - length_a),
                     key,

@@ -14,10 +14,10 @@ number from 2 to that. Then, walking along a document as the reference does:
    all other tokens of a document come in every round, in their order.
 
 Labels are no coin flips: of the pairs 2k and 2k + 1 one is random, by a keyed draw which. So half of the pairs are
-random after every document, exactly or but for one. A random B is proved: its document's id differs, and its tokens are
-not those that follow A. It is looked for in the same group of documents, which is one shard of tokens (a shard with
-fewer than two documents to train on joins its neighbour), so memory is bounded by a shard; held-out documents of all
-shards are one group.
+random after every document, exactly or but for one. A random B is proved: its document's id differs, and it does not
+begin with the sentence that follows A. It is looked for in the same group of documents, which is one shard of tokens
+(a shard with fewer than two documents to train on joins its neighbour), so memory is bounded by a shard; held-out
+documents of all shards are one group.
 
 A sentence longer than `max_tokens - 3` is cut at words into even pieces of at most half of that; pieces are walked over
 like sentences, and B may then begin at a piece, but only where it is the true one. Duplicates of a document, where the

@@ -42,7 +42,7 @@ class DocumentIndex:
         doc_ids, shard_of, row_of = [], [], []
         for number, path in enumerate(paths):
             table = read_shard(path)
-            rows = np.nonzero(pc.list_value_length(table.column("input_ids")).to_numpy())[0]
+            rows = np.nonzero(pc.call_function("list_value_length", [table.column("input_ids")]).to_numpy())[0]
             doc_ids.append(table.column("doc_id").to_numpy()[rows])
             shard_of.append(np.full(len(rows), number, np.int64))
             row_of.append(rows)

@@ -215,7 +215,8 @@ def test_pairs_of_any_corpus_are_honest(build, corpus, max_tokens, short, seed):
             last[doc_id] = row["token_b"] + len(b)
         else:
             assert row["token_b"] in begins[row["doc_id_b"]]
-            true = text[doc_id][start + len(a) :]
+            after = start + len(a)
+            true = text[doc_id][after : min(border for border in begins[doc_id] if border > after)]
             assert b[: len(true)] != true[: len(b)]
     for doc_id, tokens in read.items():
         assert len(set(tokens)) == len(tokens)  # nothing twice in a round
@@ -347,6 +348,21 @@ def test_random_b_is_never_the_text_that_follows(build):
     for row in rows["train"]:
         if row["next_sentence_label"] == 1:
             assert sides_of(row)[1][:3] != tail
+    assert sum(row["next_sentence_label"] == 1 for row in rows["train"]) > 10
+
+
+def test_random_b_never_begins_inside_a_sentence(build):
+    """The only other document is one long sentence that begins with what follows: its later pieces are no way out."""
+    documents = [
+        {"doc_id": 1, "sentences": [[10, 11, 12], list(range(200, 209))] * 6},
+        {"doc_id": 2, "sentences": [list(range(200, 400))]},
+    ]
+    rows, counts, _ = build(documents, max_tokens=32, held_out_fraction=0.0, short_sequence_probability=1.0)
+    assert counts["train"]["random"] > 0
+    for row in rows["train"]:
+        if row["next_sentence_label"] == 1 and row["doc_id_b"] == 2:
+            assert row["token_b"] == 0
+            assert (row["token_a"] + row["length_a"]) % 12 != 3  # where 200, 201, ... follows A
 
 
 def test_duplicates_of_a_document_are_no_negatives_of_it_and_draw_on_their_own(build):
