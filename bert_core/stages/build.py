@@ -1,7 +1,7 @@
 """Build one stage of a line, or reuse its output: the only place where builders meet the store.
 
-Each kind of stage has one function below that calls its room's builder with plain values. Rooms are imported here, inside
-those functions, so that a plan or an inspection loads none of them. A training stage runs in a process of its own
+Each kind of stage has one function below that calls its room's builder with plain values. Rooms are imported here,
+inside those functions, so that a plan or an inspection loads none of them. A training stage runs in a process of its own
 (`training/process.py`); a crash there ends the stage, not the flow.
 """
 
@@ -164,9 +164,7 @@ def _build_documents(line: Line, stage: Stage, build: Build, progress: Progress)
     held_out = _folders(line, stage, "held_out_")
     if "slices" not in stage.parents:
         return build_record_documents(_folders(line, stage, "split_"), build.folder, progress)
-    return build_documents(
-        _folders(line, stage, "slices"), _corpus_of(line, stage), held_out, build.folder, progress
-    )
+    return build_documents(_folders(line, stage, "slices"), _corpus_of(line, stage), held_out, build.folder, progress)
 
 
 def _build_vocabulary(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
@@ -228,9 +226,7 @@ def _build_fine_tune(line: Line, stage: Stage, build: Build, progress: Progress)
     return _run_training(line, stage, build, job, progress)
 
 
-def _run_training(
-    line: Line, stage: Stage, build: Build, job: dict[str, Any], progress: Progress
-) -> dict[str, Any]:
+def _run_training(line: Line, stage: Stage, build: Build, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Write the job file and run it in a process of its own."""
     from bert_core.training.process import run_job
 

@@ -167,9 +167,7 @@ def _vocabulary(recipe: Recipe, base: Path) -> Stage:
     if path is not None:
         path = base / path
         if not path.is_file():
-            raise RequestError(
-                f"vocabulary {str(path)!r} does not exist; name a vocab.txt or leave it to be trained"
-            )
+            raise RequestError(f"vocabulary {str(path)!r} does not exist; name a vocab.txt or leave it to be trained")
         return Stage(
             id="vocabulary",
             kind="vocabulary",
@@ -273,7 +271,7 @@ def _fine_tune(recipe: Recipe, name: str, task: TaskConfig, stage_id: str, start
     settings = {
         "family": task.family,
         "labels": task.labels,
-        "fine_tune": _without(task.fine_tune.plain(), "max_tokens"),
+        "fine_tune": task.fine_tune.plain(),
         "model": {"dropout": recipe.model.dropout},
         "seed": recipe.seed,
         "random_weights": start == "random",
@@ -311,11 +309,7 @@ def _start_folder(model: ModelConfig, base: Path) -> Path | None:
     folder = base / model.start
     if folder.is_dir():
         return folder
-    if (
-        model.start.count("/") <= 1
-        and not model.start.startswith((".", "/", "~"))
-        and not folder.parent.is_dir()
-    ):
+    if model.start.count("/") <= 1 and not model.start.startswith((".", "/", "~")) and not folder.parent.is_dir():
         return None
     raise RequestError(
         f"model.start {model.start!r} is no folder; expected a transformers BERT folder or a hub name such as "
@@ -331,9 +325,7 @@ def _model_start(model: ModelConfig, base: Path) -> tuple[Path | str | None, dic
     names = ("config.json", "model.safetensors")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise RequestError(
-            f"model.start {str(folder)!r} lacks {', '.join(missing)}; expected a transformers folder"
-        )
+        raise RequestError(f"model.start {str(folder)!r} lacks {', '.join(missing)}; expected a transformers folder")
     return folder, {f"start/{name}": digest_of_file(folder / name) for name in names}
 
 

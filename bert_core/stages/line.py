@@ -119,9 +119,7 @@ class Line:
         """
         outputs = [self.output(member) for _, member in _members(self.stage(stage_id))]
         if None in outputs:
-            raise RequestError(
-                f"stage {stage_id!r} has not been built; `bertline run {self.request.recipe}` builds it"
-            )
+            raise RequestError(f"stage {stage_id!r} has not been built; `bertline run {self.request.recipe}` builds it")
         return [output for output in outputs if output is not None]
 
     def forget(self, stage: Stage) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bert_core.errors import RequestError
+from bert_core.report.tables import rows_of
 from bert_core.stages.graph import CODE_VERSIONS, Stage
 from bert_core.stages.line import Line
 from bert_core.store.fingerprint import fingerprint_of
@@ -97,9 +98,7 @@ def _stands(line: Line, stage: Stage) -> bool:
     return all(line.output(member) is not None for member in (stage.pieces or (stage,)))
 
 
-def _decide(
-    line: Line, stage: Stage, last: dict[str, str], running: set[str], forced: frozenset[str]
-) -> Decision:
+def _decide(line: Line, stage: Stage, last: dict[str, str], running: set[str], forced: frozenset[str]) -> Decision:
     if stage.kind == "slices":
         return _decide_group(line, stage, last, forced)
     before = _last_manifest(line, stage, last)
@@ -123,7 +122,7 @@ def _decide_group(line: Line, stage: Stage, last: dict[str, str], forced: frozen
     outputs = [line.output(piece) for piece in stage.pieces]
     standing = [output.manifest for output in outputs if output is not None]
     num_missing = len(outputs) - len(standing)
-    rows = sum(_num_rows(manifest) or 0 for manifest in standing)
+    rows = sum(rows_of(manifest.counts) or 0 for manifest in standing)
     num_bytes = sum(manifest.num_bytes for manifest in standing)
     run = num_missing > 0 or stage.id in forced
     if stage.id in forced:
@@ -148,9 +147,7 @@ def _decide_group(line: Line, stage: Stage, last: dict[str, str], forced: frozen
         action="run" if run else "reuse",
         reason=reason,
         fingerprint=None,
-        expected_seconds=(per_slice * (num_missing or len(outputs)) if per_slice is not None else None)
-        if run
-        else 0.0,
+        expected_seconds=(per_slice * (num_missing or len(outputs)) if per_slice is not None else None) if run else 0.0,
         built_at="" if run else max((manifest.built_at for manifest in standing), default=""),
         num_rows=rows or None,
         num_bytes=num_bytes or None,
@@ -193,9 +190,7 @@ def _changes(line: Line, stage: Stage, before: Manifest) -> list[str]:
     if inputs is not None:
         contents = {role: parent.content for role, parent in inputs.items()}
         changed = {
-            role
-            for role in contents.keys() | old["inputs"].keys()
-            if contents.get(role) != old["inputs"].get(role)
+            role for role in contents.keys() | old["inputs"].keys() if contents.get(role) != old["inputs"].get(role)
         }
         stages = {inputs[role].stage if role in inputs else before.parents[role].stage for role in changed}
         changes += [f"{name} changed" for name in sorted(stages)]
@@ -234,14 +229,6 @@ def _last_manifest(line: Line, stage: Stage, last: dict[str, str]) -> Manifest |
     return line.workspace.find(stage.kind, fingerprint)[0]
 
 
-def _num_rows(manifest: Manifest) -> int | None:
-    for key in ("examples", "documents", "train_examples", "size"):
-        value = manifest.counts.get(key)
-        if isinstance(value, int):
-            return value
-    return None
-
-
 def _decision(
     stage: Stage,
     action: Literal["reuse", "run"],
@@ -258,6 +245,6 @@ def _decision(
         fingerprint=fingerprint,
         expected_seconds=0.0 if reuse else (manifest.seconds if manifest else None),
         built_at=manifest.built_at if reuse and manifest else "",
-        num_rows=_num_rows(manifest) if manifest else None,
+        num_rows=rows_of(manifest.counts) if manifest else None,
         num_bytes=manifest.num_bytes if manifest else None,
     )

@@ -1,0 +1,152 @@
+"""A stage runs again when, and only when, something it depends on has changed; the plan says so beforehand."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bert_core.errors import RequestError
+from bert_core.stages.build import run_stage
+from bert_core.stages.line import Line, LineRequest, open_line
+from bert_core.stages.plan import plan_line
+
+DATA_KINDS = ("split", "slices", "documents", "vocabulary", "tokens", "examples", "labelled")
+
+
+@pytest.fixture
+def opened(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Line]:
+    """Open the tiny recipe anew, as another run would."""
+    monkeypatch.chdir(tiny_recipe.parent)
+    count = iter(range(1000))
+
+    def open_again(*overrides: str) -> Line:
+        return open_line(LineRequest(recipe=str(tiny_recipe), overrides=overrides, run_id=str(next(count))))
+
+    return open_again
+
+
+def build_data(line: Line) -> dict[str, str]:
+    """Run every stage that needs no training, and say what became of each."""
+    return {stage.id: run_stage(line, stage.id).action for stage in line.stages.values() if stage.kind in DATA_KINDS}
+
+
+def built(actions: dict[str, str]) -> set[str]:
+    return {stage for stage, action in actions.items() if action == "built"}
+
+
+def planned(line: Line) -> dict[str, str]:
+    """Data stages that the plan would run, with the reason."""
+    return {d.stage: d.reason for d in plan_line(line) if d.action == "run" and d.kind in DATA_KINDS}
+
+
+def test_a_second_run_reuses_everything_and_the_plan_says_so(opened):
+    assert set(build_data(opened()).values()) == {"built"}
+    assert planned(opened()) == {}
+    assert set(build_data(opened()).values()) == {"reused"}
+
+
+def test_a_touched_file_changes_nothing(opened, tiny_recipe):
+    build_data(opened())
+    for path in tiny_recipe.parent.glob("*.t*"):
+        os.utime(path, (1, 1))
+    assert planned(opened()) == {}
+
+
+def test_an_appended_document_reruns_what_depends_on_it_alone(opened, tiny_recipe):
+    build_data(opened())
+    with (tiny_recipe.parent / "general.txt").open("a", encoding="utf-8") as file:
+        file.write("\n一篇新的文章讲到春天。\n花园里的树都绿了。\n")
+    reasons = planned(opened())
+    assert "general.txt changed: 1 of 1 slices" in reasons["slices/general"]
+    assert "documents/reviews" not in reasons
+    actions = built(build_data(opened()))
+    assert {"slices/general", "documents/general", "tokens/general", "examples/pretrain"} <= actions
+    assert not {"slices/reviews", "documents/reviews", "split/mood"} & actions
+
+
+def test_a_rebuilt_input_with_the_same_bytes_stops_the_wave(opened):
+    build_data(opened())
+    line = opened("corpora.general.max_bad_fraction=0.5")  # changes the settings, not what is read
+    assert "slices/general" in planned(line)
+    actions = built(build_data(line))
+    assert "slices/general" in actions
+    assert "tokens/general" not in actions
+
+
+def test_a_training_setting_touches_training_alone(opened):
+    build_data(opened())
+    assert planned(opened("pretrain.steps=9", "tasks.mood.fine_tune.epochs=2")) == {}
+
+
+def test_masking_is_read_by_training_only(opened):
+    build_data(opened())
+    line = opened("pretrain.masking.policy=span")
+    assert planned(line) == {}
+    assert line.stages["pretrain"].settings != opened().stages["pretrain"].settings
+
+
+def test_the_reason_names_the_setting_with_both_values(opened):
+    build_data(opened())
+    reasons = planned(opened("pretrain.examples.max_tokens=40"))
+    assert list(reasons) == ["examples/pretrain"]
+    assert reasons["examples/pretrain"] == "examples.max_tokens 48 -> 40"
+
+
+def test_a_damaged_output_is_rebuilt_with_the_damage_as_its_reason(opened):
+    line = opened()
+    build_data(line)
+    folder = line.outputs_of("tokens/general")[0].folder
+    next(folder.glob("*.arrow")).unlink()
+    assert "its output is damaged" in planned(opened())["tokens/general"]
+    assert built(build_data(opened())) == {"tokens/general"}
+
+
+def test_from_a_stage_means_it_and_all_after_it(opened):
+    build_data(opened())
+    decisions = {d.stage: d for d in plan_line(opened(), from_stage="tokens/general")}
+    assert decisions["tokens/general"].reason == "asked for"
+    assert decisions["examples/pretrain"].action == "run"
+    assert decisions["documents/general"].action == "reuse"
+
+
+def test_only_a_stage_needs_its_inputs(opened):
+    with pytest.raises(RequestError, match="needs documents/general, vocabulary first"):
+        plan_line(opened(), only="tokens/general")
+    build_data(opened())
+    assert [d.action for d in plan_line(opened(), only="tokens/general")] == ["reuse"]
+
+
+def test_an_unknown_stage_lists_the_known_ones(opened):
+    with pytest.raises(RequestError, match=r"stage 'tokens/none' is not among the stages of .*tokens/general"):
+        plan_line(opened(), only="tokens/none")
+
+
+def test_two_workspaces_hold_the_same_bytes(opened, tiny_recipe):
+    first, second = opened(), opened(f"workspace={tiny_recipe.parent / 'other'}")
+    build_data(first)
+    build_data(second)
+    for stage in first.stages.values():
+        if stage.kind in DATA_KINDS:
+            contents = [[o.manifest.content for o in line.outputs_of(stage.id)] for line in (first, second)]
+            assert contents[0] == contents[1], stage.id
+
+
+def test_every_output_can_be_traced_to_raw_files_with_digests(opened):
+    line = opened()
+    build_data(line)
+    seen, left = set(), ["examples/domain_transfer"]
+    raw: dict[str, str] = {}
+    while left:
+        stage_id = left.pop()
+        outputs = {o.manifest.stage: o.manifest for s in line.stages for o in _standing(line, s)}
+        manifest = outputs[stage_id]
+        raw |= manifest.spec["raw"]
+        left += [parent.stage for parent in manifest.parents.values() if parent.stage not in seen]
+        seen.add(stage_id)
+    assert any("reviews.txt" in name for name in raw)
+    assert all(len(digest) == 64 for digest in raw.values())
+
+
+def _standing(line: Line, stage_id: str):
+    return line.outputs_of(stage_id) if line.stages[stage_id].kind in DATA_KINDS else []
