@@ -22,7 +22,6 @@ from tasks.samples import sample_of, shard_names, standing_outputs
 if TYPE_CHECKING:
     from bert_core.examples.inspect import ExampleView, MaskedView
 
-_LABELS = {NEXT: "B follows A (next)", RANDOM: "B is from elsewhere (random)"}
 _STYLES = {"mask": "bold white on red", "random": "bold black on yellow", "kept": "bold black on green"}
 _SHOWN_CHARACTERS = 200
 _SHOWN_ITEMS = 24
@@ -106,7 +105,7 @@ def _print_examples(line: Line, views: Sequence["ExampleView"], console: Console
 
     places = document_places(standing_outputs(line), views)
     for view in views:
-        label = _LABELS.get(view.next_sentence_label, "no pair")
+        label = _pair_of(view)
         console.print(plain(f"example {view.row}  {view.example_id:016x}  {len(view.tokens)} tokens  {label}", "bold"))
         for side, doc_id, token in (("A", view.doc_id_a, view.token_a), ("B", view.doc_id_b, view.token_b)):
             if token >= 0:
@@ -123,6 +122,15 @@ def _print_examples(line: Line, views: Sequence["ExampleView"], console: Console
         Text(" replaced at random, [was>is] ", _STYLES["random"]),
         Text(" kept, yet predicted ", _STYLES["kept"]),
     )
+
+
+def _pair_of(view: "ExampleView") -> str:
+    """Word the label of a pair; under sentence order a swapped pair comes from one document."""
+    if view.next_sentence_label == NEXT:
+        return "B follows A"
+    if view.next_sentence_label == RANDOM:
+        return "A follows B (swapped)" if view.doc_id_a == view.doc_id_b else "B is from elsewhere (random)"
+    return "no pair"
 
 
 def _labelled(label: str, text: Text) -> Text:

@@ -53,7 +53,7 @@ domain_transfer:           # raw text of the domain
 task_transfer:             # training texts of the tasks, labels removed; dev and test never enter
   tasks: [sentiment]
   steps: 1000
-  examples: {next_sentence: false}
+  examples: {objective: none}
   optimization: {learning_rate: 5.0e-5}
 
 tasks:

@@ -117,6 +117,11 @@ class Server:
             time.sleep(0.5)
         return {task["name"]: task["state_name"] for task in runs}
 
+    def reasons(self, run: dict[str, Any]) -> list[str]:
+        """Messages of the stages that a run built."""
+        runs = self.ask("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+        return [f"{task['name']} {task['state']['message']}" for task in runs if task["state_name"] == "Built"]
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -176,6 +181,7 @@ def test_the_whole_line_runs_on_a_worker_and_then_reuses_everything(server: Serv
     second = server.run("transfer/line", {"recipe": str(shared_tiny_recipe)})
     assert second["state_name"] == "Completed", second["state"]["message"]
     states = server.task_states(second, 22)
+    assert server.reasons(second) == []
     assert sorted(states.values()) == ["Planned", "Reported"] + ["Reused"] * 20
 
 
