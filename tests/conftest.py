@@ -32,12 +32,12 @@ domain_transfer:
   corpus: reviews
   steps: 3
   batch_examples: 4
-  examples: {{max_tokens: 48, next_sentence: false, held_out_fraction: 0.1}}
+  examples: {{max_tokens: 48, objective: none, held_out_fraction: 0.1}}
 task_transfer:
   tasks: [mood]
   steps: 2
   batch_examples: 4
-  examples: {{max_tokens: 48, next_sentence: false, held_out_fraction: 0.1}}
+  examples: {{max_tokens: 48, objective: none, held_out_fraction: 0.1}}
 tasks:
   mood:
     family: single_sentence

@@ -28,6 +28,7 @@ CorpusFormat = Literal[
 ]
 TaskFormat = Literal["auto", "txt_line", "jsonl", "csv", "tsv", "tagged_words"]
 Family = Literal["single_sentence", "sequence_labelling"]
+Objective = Literal["nsp", "sop", "none"]
 StartName = Literal["random", "pretrain", "domain_transfer", "task_transfer"]
 
 
@@ -121,8 +122,9 @@ class ExamplesConfig(_Part):
     """Longest example with its special tokens, tokens."""
     short_sequence_probability: Fraction = 0.1
     """Share of examples built to a random shorter length (Devlin et al. 2019), 0 to 1."""
-    next_sentence: bool = True
-    """Build sentence pairs for next-sentence prediction; false packs whole sentences for MLM alone."""
+    objective: Objective = "nsp"
+    """What is predicted of a pair: nsp, whether B follows A or comes from another document (Devlin et al. 2019); sop,
+    whether two neighbours stand in order or are swapped (Lan et al. 2020); none packs whole sentences for MLM alone."""
     pairing_rounds: int = Field(default=1, ge=1, le=64)
     """How many times pairs are drawn anew; epoch e reads round e mod rounds."""
     held_out_fraction: float = Field(default=0.02, ge=0.0, le=0.5)

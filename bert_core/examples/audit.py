@@ -1,9 +1,10 @@
 """What built examples are really like: counts, shares, and the thresholds that they must hold.
 
 Everything is measured on the written shards, not taken from the builder's own counts, so the audit finds what the
-builder did wrong. A hard fault stops the run; a soft one is shown. Nothing is repaired here.
+builder did wrong. A hard fault stops the run; any other is a warning and shown. Nothing is repaired here.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,16 +13,40 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from bert_core.config.recipe import MaskingConfig
+from bert_core.config.recipe import MaskingConfig, Objective
 from bert_core.examples.masking import MaskVocabulary, mask_batch
 from bert_core.examples.reader import ExampleSet
 from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM
 from bert_core.store.shards import list_column, read_shard, shard_paths
 
-MAX_UNKNOWN_SHARE = 0.05
-MAX_DUPLICATE_SHARE = 0.01
+MAX_UNKNOWN_SHARE = 0.01
+"""Of the tokens of text; above it the vocabulary does not fit the text."""
+MIN_FILL = 0.5
+"""Of the longest example; below it most examples are short, and a smaller max_tokens or no pairs may suit better."""
+MIN_COVERAGE = 0.2
+"""Of the Han tokens; below it masking by words is masking by tokens."""
+DUPLICATE_SHARE_TO_WARN = 0.01
+MAX_DUPLICATE_SHARE = 0.4
+"""Of the examples of one round; above it the corpus is not deduplicated."""
 MASK_RATE_TOLERANCE = 0.02
 NUM_SAMPLED = 2_000
+_SCALARS = ["example_id", "next_sentence_label", "doc_id_a", "doc_id_b", "token_a", "token_b", "round"]
+_EVER = {
+    "other_document_continuations": "other document continuations",
+    "continuations_out_of_order": "continuations out of order",
+    "repeated_example_ids": "repeated example ids",
+}
+_NEVER = {
+    "nsp": {"swapped": "same document negatives"} | _EVER,
+    "sop": {"random": "swaps of two documents", "swapped_in_order": "swaps in order"} | _EVER,
+    "none": {
+        "next": "pairs without an objective",
+        "random": "random pairs without an objective",
+        "swapped": "swapped pairs without an objective",
+    }
+    | _EVER,
+}
+"""Measures that must be 0, with the words for them, by objective."""
 _LENGTH_EDGES = (0, 16, 32, 64, 96, 128, 192, 256, 384, 513)
 
 
@@ -39,90 +64,125 @@ class AuditFault:
     """Whether the examples must not be trained on."""
 
 
-def audit_examples(folder: Path, vocabulary_folder: Path) -> dict[str, Any]:
+def audit_examples(
+    folder: Path,
+    vocabulary_folder: Path,
+    objective: Objective = "nsp",
+    unknown_characters: Sequence[Sequence[Any]] = (),
+) -> dict[str, Any]:
     """Measure the `train` and `held_out` examples of a folder.
 
     Args:
         folder: holds the shards of both sets.
         vocabulary_folder: vocabulary of their tokens.
+        objective: what the pairs were built for.
+        unknown_characters: pairs of character and count that the tokens stage found, most frequent first.
 
     Returns:
         Plain JSON values: for each set its counts; `mask_rates`, hidden share of the maskable tokens by policy on
-        up to NUM_SAMPLED training examples; `faults`, a list of AuditFault as dictionaries.
+        up to NUM_SAMPLED training examples; `unknown_characters` as given; `faults`, a list of AuditFault as
+        dictionaries, warnings among them.
 
     Raises:
         StoreError: shards are missing or not readable.
     """
     vocabulary = MaskVocabulary.from_folder(vocabulary_folder)
+    han = _han_entries(vocabulary_folder)
     faults: list[AuditFault] = []
-    audit: dict[str, Any] = {name: _audit_set(folder, name, vocabulary, faults) for name in ("train", "held_out")}
+    audit: dict[str, Any] = {"unknown_characters": [list(pair) for pair in unknown_characters]}
+    for name in ("train", "held_out"):
+        audit[name] = _measure(folder, name, vocabulary.unk_id, han)
+        faults += _faults_of(name, audit[name], objective)
     audit["mask_rates"] = _mask_rates(ExampleSet.open(folder, "train"), vocabulary, faults)
     audit["faults"] = [asdict(fault) for fault in faults]
     return audit
 
 
-def _audit_set(folder: Path, name: str, vocabulary: MaskVocabulary, faults: list[AuditFault]) -> dict[str, Any]:
+def _measure(folder: Path, name: str, unk_id: int, han: np.ndarray) -> dict[str, Any]:
     """Measure one set, shard by shard."""
     scalars: list[pa.Table] = []
-    lengths, digests, num_unknown = [], [], 0
+    lengths, digests, num_unknown, num_han, num_in_words = [], [], 0, 0, 0
     for path in shard_paths(folder, name):
         table = read_shard(path)
-        scalars.append(table.select(["example_id", "next_sentence_label", "doc_id_a", "doc_id_b", "round"]))
+        scalars.append(table.select(_SCALARS))
         tokens, offsets = list_column(table, "input_ids")
         lengths.append(np.diff(offsets))
         digests.append(_row_digests(tokens, offsets))
-        num_unknown += int(np.sum(tokens == vocabulary.unk_id))
+        num_unknown += int(np.sum(tokens == unk_id))
+        word_of = np.cumsum(list_column(table, "word_starts")[0], dtype=np.int64)
+        is_han = han[tokens]
+        num_han += int(is_han.sum())
+        num_in_words += int(np.sum(is_han & (np.bincount(word_of) >= 2)[word_of]))
     table = pa.concat_tables(scalars)
-    labels = table.column("next_sentence_label").to_numpy()
-    same = table.column("doc_id_a").to_numpy() == table.column("doc_id_b").to_numpy()
+    labels, doc_a, doc_b, token_a, token_b, rounds = (table.column(column).to_numpy() for column in _SCALARS[1:])
+    is_same, is_next, is_second = doc_a == doc_b, labels == NEXT, labels == RANDOM
     length = np.concatenate(lengths)
     num_examples = len(labels)
-    num_rounds = int(table.column("round").to_numpy().max()) + 1 if num_examples else 0
     text_tokens = int(length.sum()) - 2 * num_examples - int(np.sum(labels != NO_PAIR))
     # The same text in another round is meant; within one round it is a duplicate.
-    contents = np.concatenate(digests) + table.column("round").to_numpy().astype(np.uint64)
-    measured = {
+    contents = np.concatenate(digests) + rounds.astype(np.uint64)
+    duplicates = num_examples - len(np.unique(contents))
+    return {
         "examples": num_examples,
-        "rounds": num_rounds,
-        "next": int(np.sum(labels == NEXT)),
-        "random": int(np.sum(labels == RANDOM)),
+        "rounds": int(rounds.max()) + 1 if num_examples else 0,
+        "next": int(np.sum(is_next)),
+        "random": int(np.sum(is_second & ~is_same)),
+        "swapped": int(np.sum(is_second & is_same)),
         "single": int(np.sum(labels == NO_PAIR)),
-        "same_document_negatives": int(np.sum(same & (labels == RANDOM))),
-        "other_document_continuations": int(np.sum(~same & (labels == NEXT))),
+        "other_document_continuations": int(np.sum(is_next & ~is_same)),
+        "continuations_out_of_order": int(np.sum(is_next & is_same & (token_a >= token_b))),
+        "swapped_in_order": int(np.sum(is_second & is_same & (token_a <= token_b))),
         "repeated_example_ids": num_examples - len(np.unique(table.column("example_id").to_numpy())),
-        "duplicates": num_examples - len(np.unique(contents)),
+        "duplicates": duplicates,
+        "duplicate_share": _share(duplicates, num_examples),
         "tokens": int(length.sum()),
         "mean_tokens": _share(length.sum(), num_examples),
         "longest_tokens": int(length.max()) if num_examples else 0,
         "fill": _share(length.sum(), num_examples * int(length.max())) if num_examples else 0.0,
         "unknown_share": _share(num_unknown, text_tokens),
+        "han_tokens": num_han,
+        "segmenter_coverage": _share(num_in_words, num_han),
         "length_histogram": {
             f"{low}-{high - 1}": int(np.sum((length >= low) & (length < high))) for low, high in pairwise(_LENGTH_EDGES)
         },
     }
-    balance = abs(measured["next"] - measured["random"])
-    unknown, repeated = measured["unknown_share"], _share(measured["duplicates"], num_examples)
-    checks = [
-        ("label balance", balance <= 1, f"next and random differ by {balance}", "at most 1", True),
-        *(
-            (measure.replace("_", " "), measured[measure] == 0, str(measured[measure]), "0", True)
-            for measure in ("same_document_negatives", "other_document_continuations", "repeated_example_ids")
-        ),
-        ("[UNK] share", unknown <= MAX_UNKNOWN_SHARE, f"{unknown:.1%}", f"at most {MAX_UNKNOWN_SHARE:.0%}", False),
-        (
-            "share of duplicates",
-            repeated <= MAX_DUPLICATE_SHARE,
-            f"{repeated:.1%}",
-            f"at most {MAX_DUPLICATE_SHARE:.0%}",
-            False,
-        ),
-    ]
-    faults += [
-        AuditFault(f"{name} {subject}", got, expected, is_hard)
-        for subject, holds, got, expected, is_hard in checks
-        if not holds
-    ]
-    return measured
+
+
+def _faults_of(name: str, measured: dict[str, Any], objective: Objective) -> Iterator[AuditFault]:
+    """Hold the measures of one set against the thresholds."""
+
+    def fault(subject: str, got: str, expected: str, *, is_hard: bool = False) -> AuditFault:
+        return AuditFault(f"{name} {subject}", got, expected, is_hard)
+
+    num_next, num_second = measured["next"], measured["random"] + measured["swapped"]
+    if abs(num_next - num_second) > 1:
+        got = f"labels 0 and 1 differ by {abs(num_next - num_second)}"
+        yield fault("label balance", got, "at most 1", is_hard=True)
+    for measure, subject in _NEVER[objective].items():
+        if measured[measure]:
+            yield fault(subject, str(measured[measure]), "0", is_hard=True)
+    duplicates = measured["duplicate_share"]
+    if duplicates > MAX_DUPLICATE_SHARE:
+        expected = f"at most {MAX_DUPLICATE_SHARE:.0%}; set deduplicate: true for the corpus"
+        yield fault("share of duplicates", f"{duplicates:.1%}", expected, is_hard=True)
+    elif duplicates > DUPLICATE_SHARE_TO_WARN:
+        yield fault("share of duplicates", f"{duplicates:.1%}", f"at most {DUPLICATE_SHARE_TO_WARN:.0%}")
+    if measured["unknown_share"] > MAX_UNKNOWN_SHARE:
+        yield fault("[UNK] share", f"{measured['unknown_share']:.1%}", f"at most {MAX_UNKNOWN_SHARE:.0%}")
+    if measured["examples"] and measured["fill"] < MIN_FILL:
+        yield fault("fill of the longest example", f"{measured['fill']:.2f}", f"at least {MIN_FILL:g}")
+    if measured["han_tokens"] and measured["segmenter_coverage"] < MIN_COVERAGE:
+        got = f"{measured['segmenter_coverage']:.0%} of the Han tokens in words of several tokens"
+        yield fault("segmenter coverage", got, f"at least {MIN_COVERAGE:.0%}")
+
+
+def _han_entries(vocabulary_folder: Path) -> np.ndarray:
+    """True for the entries that begin with a Han character, bool, shape (vocabulary_size,)."""
+    from bert_core.tokens.characters import is_han
+    from bert_core.tokens.tokenizer import WordPieceTokenizer
+
+    entries = WordPieceTokenizer.from_folder(vocabulary_folder).entries
+    return is_han(np.array([ord(entry.removeprefix("##")[0]) if entry != "##" else 0 for entry in entries]))
 
 
 def _share(part: float, whole: float) -> float:
@@ -143,7 +203,10 @@ def _mask_rates(train: ExampleSet, vocabulary: MaskVocabulary, faults: list[Audi
     rows = np.linspace(0, train.num_examples - 1, num_sampled).astype(np.int64)
     batch = train.take(np.unique(rows) if num_sampled else rows)
     unmaskable = np.append(vocabulary.special_ids, vocabulary.unk_id)
-    num_maskable = int(np.sum(~np.isin(batch.input_ids, unmaskable)))
+    is_maskable = ~np.isin(batch.input_ids, unmaskable)
+    num_maskable = int(is_maskable.sum())
+    counted = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_maskable)])
+    of_example = np.diff(counted[batch.offsets])
     rates = {}
     for policy in get_args(MaskingConfig.model_fields["policy"].annotation):
         masking = MaskingConfig(policy=policy)
@@ -161,7 +224,8 @@ def _mask_rates(train: ExampleSet, vocabulary: MaskVocabulary, faults: list[Audi
             vocabulary,
         )
         rates[policy] = _share(int(is_target.sum()), num_maskable)
-        expected = masking.mlm_probability
+        at_least = np.maximum(np.rint(masking.mlm_probability * of_example), of_example > 0)  # one in each example
+        expected = _share(at_least.sum(), num_maskable)
         if num_maskable and abs(rates[policy] - expected) > MASK_RATE_TOLERANCE:
             faults.append(
                 AuditFault(

@@ -16,12 +16,12 @@ import numpy as np
 from bert_core.config.recipe import MaskingConfig
 from bert_core.examples.masking import MaskVocabulary, mask_batch
 from bert_core.examples.reader import ExampleSet
-from bert_core.store.schemas import NEXT, RANDOM
+from bert_core.store.schemas import NEXT, NO_PAIR
 
 Change = Literal["", "mask", "random", "kept"]
 
 _CHANGE_SIGNS = {"mask": "▢", "random": "⇄", "kept": "="}
-_LABELS = {NEXT: "B follows A", RANDOM: "B is random"}
+_LABELS = {"next": "B follows A", "random": "B is random", "swapped": "A follows B"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ExampleView:
     length_a: int
     """Tokens of A; segment 0 is the first length_a + 2 tokens."""
     next_sentence_label: int
-    """0 = B follows A, 1 = B is random, -100 = no pair."""
+    """0 = B follows A, 1 = B is random or, under sop, A follows B; -100 = no pair."""
     doc_id_a: int
     token_a: int
     """First token of A in its document."""
@@ -62,6 +62,15 @@ class ExampleView:
     round: int
     """Pairing round."""
     epochs: list[MaskedView]
+
+    @property
+    def pair(self) -> Literal["next", "random", "swapped", "no pair"]:
+        """What the label says; a random B comes from another document, a swapped one never does."""
+        if self.next_sentence_label == NO_PAIR:
+            return "no pair"
+        if self.next_sentence_label == NEXT:
+            return "next"
+        return "random" if self.doc_id_a != self.doc_id_b else "swapped"
 
 
 def sample_view(
@@ -168,7 +177,7 @@ def markdown_of(views: Sequence[ExampleView]) -> str:
     """
     parts = []
     for view in views:
-        label = _LABELS.get(view.next_sentence_label, "no pair")
+        label = _LABELS.get(view.pair, "no pair")
         parts.append(f"### Example {view.row}: {label}\n")
         parts.append(
             f"id `{view.example_id:016x}`, round {view.round}, {len(view.tokens)} tokens, "

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from bert_core.examples.draw_kernels import below, child, draw, lower_half, uniform
-from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM
+from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM, SWAPPED
 
 DOC_A, START_A, LENGTH_A, DOC_B, START_B, LENGTH_B, LABEL = range(7)
 NUM_FIELDS = 7
@@ -138,6 +138,7 @@ def plan_pairs(
     first_pair,
     longest_tokens,
     short_probability,
+    is_order,
 ):
     """Walk every document and plan its examples.
 
@@ -153,10 +154,11 @@ def plan_pairs(
         first_pair: number of pairs already planned, which says whose turn it is to be random.
         longest_tokens: most tokens of A and B together.
         short_probability: share of examples that are built to a shorter length.
+        is_order: label 1 swaps A and B (sentence order) instead of taking a random B.
 
     Returns:
         The plan, int64, shape (num_examples, NUM_FIELDS); pairs planned; tokens cut off to fit; examples that
-        were to be random and found no honest B.
+        were to be pairs and found no honest B.
     """
     plan = np.empty((piece_starts.size - 1, NUM_FIELDS), np.int64)
     num_examples, num_pairs, num_cut, num_without_negative = 0, 0, 0, 0
@@ -185,8 +187,17 @@ def plan_pairs(
             start_b, length_b = piece_starts[split], piece_starts[end] - piece_starts[split]
             length_a = piece_starts[split] - start
             pair = first_pair + num_pairs
-            is_random = (draw(label_key, pair >> 1) & np.uint64(1)) == np.uint64(pair & 1)
-            if is_random:
+            is_second = (draw(label_key, pair >> 1) & np.uint64(1)) == np.uint64(pair & 1)
+            is_random = is_second and not is_order
+            if is_order:
+                if length_a == length_b and _is_same_text(ids, start, start_b, length_a):
+                    num_without_negative += 1
+                    piece += 1
+                    continue
+                if is_second:
+                    start, start_b, length_a, length_b = start_b, start, length_b, length_a
+                line[LABEL] = SWAPPED if is_second else NEXT
+            elif is_random:
                 other, start_b, length_b = _random_b(
                     document,
                     split,
@@ -214,7 +225,7 @@ def plan_pairs(
             rest = excess - cut_a - cut_b
             cut_a, cut_b = cut_a + rest // 2, cut_b + (rest + 1) // 2
             num_cut += cut_a if is_random else cut_a + cut_b
-            line[START_A], line[LENGTH_A] = start + cut_a, length_a - cut_a
+            line[START_A], line[LENGTH_A] = start if is_order else start + cut_a, length_a - cut_a
             line[START_B], line[LENGTH_B] = start_b, length_b - cut_b
             piece = split if is_random else end
     return plan[:num_examples].copy(), num_pairs, num_cut, num_without_negative

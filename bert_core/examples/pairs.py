@@ -1,4 +1,4 @@
-"""Tokens to pretraining examples: sentence pairs for next-sentence prediction, or packed sentences without it.
+"""Tokens to pretraining examples: sentence pairs (nsp, sop), or packed sentences without a pair (none).
 
 Documents are divided into `train` and `held_out`; the rules for both are the same. Per example (so that a document
 never gives short examples alone) a target length is drawn: `max_tokens - 3`, or with `short_sequence_probability` a
@@ -13,11 +13,15 @@ number from 2 to that. Then, walking along a document as the reference does:
    its back, so that a "next" B always adjoins its A, and every B begins at a sentence. These `cut_tokens` are counted;
    all other tokens of a document come in every round, in their order.
 
-Labels are no coin flips: of the pairs 2k and 2k + 1 one is random, by a keyed draw which. So half of the pairs are
-random after every document, exactly or but for one. A random B is proved: its document's id differs, and it does not
-begin with the sentence that follows A. It is looked for in the same group of documents, which is one shard of tokens
-(a shard with fewer than two documents to train on joins its neighbour), so memory is bounded by a shard; held-out
-documents of all shards are one group.
+For sentence order (sop) both sides are as in a "next" pair, and label 1 swaps them. Nothing but the order tells the
+labels apart: a pair that is too long is cut after the swap, both sides at their back, and where both sides are the same
+text there is no pair.
+
+Labels are no coin flips: of the pairs 2k and 2k + 1 one has label 1, by a keyed draw which. So half of the pairs are
+random (or swapped) after every document, exactly or but for one. A random B is proved: its document's id differs, and
+it does not begin with the sentence that follows A. It is looked for in the same group of documents, which is one shard
+of tokens (a shard with fewer than two documents to train on joins its neighbour), so memory is bounded by a shard;
+held-out documents of all shards are one group.
 
 A sentence longer than `max_tokens - 3` is cut at words into even pieces of at most half of that; pieces are walked over
 like sentences, and B may then begin at a piece, but only where it is the true one. Duplicates of a document, where the
@@ -29,7 +33,8 @@ cut (an eighth of a text in sentences of 40 tokens is lost so), often where A an
 for a document.
 
 Source: Devlin et al. 2019 (arXiv:1810.04805), create_pretraining_data.py; Liu et al. 2019 (arXiv:1907.11692)
-DOC-SENTENCES for examples without pairs; Shoeybi et al. 2019 (arXiv:1909.08053) for the target drawn anew.
+DOC-SENTENCES for examples without pairs; Lan et al. 2020 (arXiv:1909.11942) for sentence order; Shoeybi et al. 2019
+(arXiv:1909.08053) for the target drawn anew.
 """
 
 import json
@@ -48,14 +53,15 @@ from bert_core.errors import CorpusError
 from bert_core.examples.token_documents import DocumentIndex, TokenDocuments, is_held_out
 from bert_core.progress import Progress, silent
 from bert_core.randomness import key_of
-from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM, examples_schema
+from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM, SWAPPED, examples_schema
 from bert_core.store.shards import list_array, token_type, write_shards
 
 if TYPE_CHECKING:
     from bert_core.tokens.tokenizer import WordPieceTokenizer
 
 _ROWS_PER_TABLE = 1 << 16
-_NSP_OFF = "set examples.next_sentence: false"
+_COUNTS = ("examples", "pairs", "next", "random", "swapped", "single", "tokens", "cut_tokens", "without_negative")
+_NO_PAIRS = "set examples.objective: none"
 
 
 def build_examples(
@@ -77,26 +83,27 @@ def build_examples(
         progress: told of documents walked over.
 
     Returns:
-        Plain JSON values by set: documents, examples, pairs, next, random, single, tokens, cut_tokens,
-        without_negative, for `train` and `held_out`.
+        Plain JSON values by set: documents, examples, pairs, next (or in order), random, swapped, single, tokens,
+        cut_tokens, without_negative, for `train` and `held_out`.
 
     Raises:
-        CorpusError: no tokens; no honest negative or no pair to be had with next_sentence on; or a hard threshold of
-            the audit fails.
+        CorpusError: no tokens; no honest negative or no pair to be had for the objective; or a hard threshold of the
+            audit fails.
     """
     from bert_core.examples.audit import audit_examples
     from bert_core.tokens.tokenizer import WordPieceTokenizer
 
+    objective = examples.objective
     tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
     index = DocumentIndex.read(tokens_folder)
     if not len(index.doc_ids):
         raise CorpusError(f"{tokens_folder}: no document has tokens; check the corpus and its filters")
-    held_out = is_held_out(index.doc_ids, examples.held_out_fraction, seed, at_least=2 if examples.next_sentence else 1)
+    held_out = is_held_out(index.doc_ids, examples.held_out_fraction, seed, at_least=2 if objective == "nsp" else 1)
     train = index.select(~held_out)
-    if examples.next_sentence and train.num_distinct < 2:
+    if objective == "nsp" and train.num_distinct < 2:
         raise CorpusError(
             f"{tokens_folder}: {train.num_distinct} document to train on, expected at least 2, because a random next "
-            f"sentence must come from another document; give more documents, or {_NSP_OFF}"
+            f"sentence must come from another document; give more documents, or {_NO_PAIRS}"
         )
     sets = {"train": (train, examples.pairing_rounds), "held_out": (index.select(held_out), 1)}
     total = sum(len(documents.doc_ids) * num_rounds for documents, num_rounds in sets.values())
@@ -113,18 +120,25 @@ def build_examples(
         schema = examples_schema(tokenizer.vocabulary_size)
         write_shards(folder, name, schema, builder.tables(groups, num_rounds))
         counts[name] = {"documents": len(documents.doc_ids)} | builder.counts_by_name()
-    if examples.next_sentence and counts["train"]["pairs"] == 0:
+    if objective != "none" and counts["train"]["pairs"] == 0:
         raise CorpusError(
             f"{tokens_folder}: no pair of sentences among {len(train.doc_ids)} documents, expected documents of two "
-            f"sentences and texts that differ; check the corpus format, or {_NSP_OFF}"
+            f"sentences and texts that differ; check the corpus format, or {_NO_PAIRS}"
         )
-    audit = audit_examples(folder, vocabulary_folder)
+    audit = audit_examples(folder, vocabulary_folder, objective, _unknown_characters(tokens_folder))
     (folder / "audit.json").write_text(json.dumps(audit, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     hard = [fault for fault in audit["faults"] if fault["is_hard"]]
     if hard:
         told = "; ".join(f"{fault['subject']}: {fault['got']}, expected {fault['expected']}" for fault in hard)
         raise CorpusError(f"{tokens_folder}: its examples fail the audit: {told}; see {folder / 'audit.json'}")
     return counts
+
+
+def _unknown_characters(tokens_folder: Path) -> list:
+    """Return what the tokens stage counted, where its manifest is there."""
+    path = tokens_folder / "manifest.json"
+    counts = json.loads(path.read_text(encoding="utf-8")).get("counts", {}) if path.is_file() else {}
+    return counts.get("unknown_characters", [])
 
 
 @dataclass
@@ -140,8 +154,7 @@ class _SetBuilder:
 
     def counts_by_name(self) -> dict[str, int]:
         """Return all counts, zeros included."""
-        names = ("examples", "pairs", "next", "random", "single", "tokens", "cut_tokens", "without_negative")
-        return {name: int(self.counts[name]) for name in names}
+        return {name: int(self.counts[name]) for name in _COUNTS}
 
     def tables(self, groups: list[DocumentIndex], num_rounds: int) -> Iterator[pa.Table]:
         """Yield the examples of all rounds, in order; a single group is read once."""
@@ -158,7 +171,8 @@ class _SetBuilder:
         """Plan the examples of one group in one round; a lone held-out document is packed without pairs."""
         from bert_core.examples import pair_kernels
 
-        is_paired = self.examples.next_sentence and num_distinct >= 2
+        objective = self.examples.objective
+        is_paired = objective == "sop" or (objective == "nsp" and num_distinct >= 2)
         longest_tokens = self.examples.max_tokens - (3 if is_paired else 2)
         piece_starts, piece_offsets, begins = pair_kernels.cut_sentences(
             documents.sentence_lengths,
@@ -186,6 +200,7 @@ class _SetBuilder:
             self.counts["pairs"],
             longest_tokens,
             short_probability,
+            objective == "sop",
         )
         self.counts.update(pairs=num_pairs, cut_tokens=num_cut, without_negative=num_without_negative)
         return plan
@@ -213,7 +228,8 @@ class _SetBuilder:
         self.counts.update(
             examples=len(plan),
             next=int(np.sum(labels == NEXT)),
-            random=int(np.sum(labels == RANDOM)),
+            random=int(np.sum((labels == RANDOM) & (doc_a != doc_b))),
+            swapped=int(np.sum((labels == SWAPPED) & (doc_a == doc_b))),
             single=int(np.sum(~is_pair)),
             tokens=len(tokens),
         )

@@ -28,7 +28,7 @@ CODE_VERSIONS = {
     "documents": 1,
     "vocabulary": 1,
     "tokens": 1,
-    "examples": 1,
+    "examples": 2,
     "transfer": 1,
     "labelled": 1,
     "fine_tune": 1,

@@ -30,11 +30,11 @@ def row(number, label=-100, doc_a=1, doc_b=None, a=(10, 11), b=(12,), **changes)
 
 @pytest.fixture
 def audit(tmp_path, vocabulary_folder, entries):
-    def run(train, held_out=()):
+    def run(train, held_out=(), objective="nsp"):
         schema = examples_schema(len(entries))
         for name, rows in (("train", train), ("held_out", held_out)):
             write_shards(tmp_path, name, schema, [pa.Table.from_pylist(list(rows), schema=schema)])
-        return audit_examples(tmp_path, vocabulary_folder)
+        return audit_examples(tmp_path, vocabulary_folder, objective)
 
     return run
 
@@ -50,16 +50,21 @@ def test_counts_of_three_examples(audit):
         "rounds": 1,
         "next": 1,
         "random": 1,
+        "swapped": 0,
         "single": 1,
-        "same_document_negatives": 0,
         "other_document_continuations": 0,
+        "continuations_out_of_order": 0,
+        "swapped_in_order": 0,
         "repeated_example_ids": 0,
         "duplicates": 0,
+        "duplicate_share": 0.0,
         "tokens": 18,
         "mean_tokens": 6.0,
         "longest_tokens": 7,
         "fill": 0.857143,
         "unknown_share": 0.1,
+        "han_tokens": 9,
+        "segmenter_coverage": 0.0,
         "length_histogram": {
             "0-15": 3,
             "16-31": 0,
@@ -78,18 +83,73 @@ def test_counts_of_three_examples(audit):
     assert "train [UNK] share" in [fault["subject"] for fault in found["faults"]]
 
 
+OTHER = {"a": (20, 21)}
+BALANCE = "labels 0 and 1 differ by 2"
+
+
 @pytest.mark.parametrize(
-    ("rows", "fault"),
+    ("objective", "rows", "fault"),
     [
-        ([row(1, 1, doc_b=1), row(2, 0)], ("train same document negatives", "1")),
-        ([row(1, 0, doc_b=2), row(2, 1, doc_b=2)], ("train other document continuations", "1")),
-        ([row(1, 0), row(2, 0)], ("train label balance", "next and random differ by 2")),
-        ([row(1, 1, doc_b=2), row(2, 1, doc_b=3)], ("train label balance", "next and random differ by 2")),
-        ([row(5, a=(10,)), row(5, a=(11,))], ("train repeated example ids", "1")),
+        ("nsp", [row(1, 1, doc_b=1), row(2, 0, **OTHER)], ("train same document negatives", "1")),
+        ("nsp", [row(1, 0, doc_b=2), row(2, 1, doc_b=2, **OTHER)], ("train other document continuations", "1")),
+        ("nsp", [row(1, 0, token_a=3), row(2, 1, doc_b=2, **OTHER)], ("train continuations out of order", "1")),
+        ("nsp", [row(1, 0), row(2, 0, **OTHER)], ("train label balance", BALANCE)),
+        ("nsp", [row(1, 1, doc_b=2), row(2, 1, doc_b=3, **OTHER)], ("train label balance", BALANCE)),
+        ("nsp", [row(5, a=(10,)), row(5, a=(11,))], ("train repeated example ids", "1")),
+        ("nsp", [row(1), row(2)], ("train share of duplicates", "50.0%")),
+        ("sop", [row(1, 0), row(2, 1, token_a=3, doc_b=2, **OTHER)], ("train swaps of two documents", "1")),
+        ("sop", [row(1, 0), row(2, 1, **OTHER)], ("train swaps in order", "1")),
+        ("sop", [row(1, 1, token_a=3), row(2, 1, token_a=3, **OTHER)], ("train label balance", BALANCE)),
+        ("none", [row(1, 0)], ("train pairs without an objective", "1")),
+        ("none", [row(1, 1, doc_b=2)], ("train random pairs without an objective", "1")),
+        ("none", [row(1, 1, doc_b=1)], ("train swapped pairs without an objective", "1")),
     ],
 )
-def test_hard_faults_are_found(audit, rows, fault):
-    assert hard_faults(audit(rows)) == [fault]
+def test_hard_faults_are_found(audit, objective, rows, fault):
+    assert hard_faults(audit(rows, objective=objective)) == [fault]
+
+
+def test_an_honest_set_of_each_objective_has_no_hard_fault(audit):
+    assert hard_faults(audit([row(1, 0), row(2, 1, doc_b=2, **OTHER)], objective="nsp")) == []
+    assert hard_faults(audit([row(1, 0), row(2, 1, token_a=3, **OTHER)], objective="sop")) == []
+    assert hard_faults(audit([row(1), row(2, **OTHER)], objective="none")) == []
+
+
+def warnings(audit):
+    return {fault["subject"]: fault["got"] for fault in audit["faults"] if not fault["is_hard"]}
+
+
+def test_warnings_are_listed(audit):
+    short = [row(number, a=(5 + number,)) for number in range(60)]
+    long = row(100, a=tuple(range(5, 105)))
+    found = warnings(audit([*short, long, row(101, a=(UNK, 9)), row(102, a=(6,))]))
+    assert found == {
+        "train share of duplicates": "1.6%",
+        "train fill of the longest example": "0.04",
+        "train segmenter coverage": "0% of the Han tokens in words of several tokens",
+    }
+
+
+def test_unknown_tokens_above_one_in_a_hundred_are_a_warning(audit):
+    text = tuple(range(5, 104))
+    words = [True] * 2 + [False, True] * 49 + [False, True]
+    assert len(words) == 102
+    assert warnings(audit([row(1, a=(*text, UNK), word_starts=words)])) == {}
+    assert warnings(audit([row(1, a=(*text[1:], UNK, UNK), word_starts=words)])) == {"train [UNK] share": "2.0%"}
+
+
+def test_segmenter_coverage_counts_han_tokens_in_words_of_several(audit):
+    words = [True, True, False, True, True, False, False, True]  # 2 + 1 + 3 tokens
+    found = audit([row(1, a=(10, 11, 12, 13, 14, 15), word_starts=words)])
+    assert (found["train"]["han_tokens"], found["train"]["segmenter_coverage"]) == (6, 0.833333)
+
+
+def test_unknown_characters_are_carried_on(tmp_path, vocabulary_folder, entries):
+    schema = examples_schema(len(entries))
+    for name in ("train", "held_out"):
+        write_shards(tmp_path, name, schema, [pa.Table.from_pylist([], schema=schema)])
+    found = audit_examples(tmp_path, vocabulary_folder, unknown_characters=[["\u5733", 95]])
+    assert found["unknown_characters"] == [["\u5733", 95]]
 
 
 def test_equal_texts_count_as_duplicates_within_a_round_only(audit):

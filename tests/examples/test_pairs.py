@@ -127,6 +127,7 @@ GOLDEN_COUNTS = {
     "pairs": 2,
     "next": 1,
     "random": 1,
+    "swapped": 0,
     "single": 2,
     "tokens": 31,
     "cut_tokens": 0,
@@ -143,7 +144,7 @@ def test_golden_corpus_gives_these_rows(build):
 
 def test_golden_corpus_without_pairs_is_packed_by_document(build):
     rows, counts, _ = build(
-        GOLDEN_CORPUS, max_tokens=16, short_sequence_probability=0.0, held_out_fraction=0.0, next_sentence=False
+        GOLDEN_CORPUS, max_tokens=16, short_sequence_probability=0.0, held_out_fraction=0.0, objective="none"
     )
     assert [row["input_ids"] for row in rows["train"]] == [
         [CLS, 10, 11, 12, 13, 14, 15, 16, 17, 18, SEP],
@@ -225,6 +226,91 @@ def test_pairs_of_any_corpus_are_honest(build, corpus, max_tokens, short, seed):
     assert missing == counts["train"]["cut_tokens"]
 
 
+@settings(max_examples=60, deadline=None)
+@given(corpora, st.sampled_from([16, 24, 64]), st.sampled_from([0.0, 0.1, 1.0]), st.integers(0, 5))
+def test_sentence_orders_of_any_corpus_are_honest(build, corpus, max_tokens, short, seed):
+    documents = documents_of(corpus)
+    rows, counts, _ = build(
+        documents,
+        seed=seed,
+        max_tokens=max_tokens,
+        short_sequence_probability=short,
+        held_out_fraction=0.0,
+        objective="sop",
+    )
+    text = {document["doc_id"]: list(chain(*document["sentences"])) for document in documents}
+    labels = Counter(row["next_sentence_label"] for row in rows["train"])
+    assert abs(labels[0] - labels[1]) <= 1
+    assert (labels[0], labels[1]) == (counts["train"]["next"], counts["train"]["swapped"])
+    assert counts["train"]["random"] == 0
+    read = defaultdict(list)
+    for row in rows["train"]:
+        a, b = sides_of(row)
+        doc_id, start_a, start_b = row["doc_id_a"], row["token_a"], row["token_b"]
+        assert len(row["input_ids"]) <= max_tokens
+        assert a == text[doc_id][start_a : start_a + len(a)]
+        read[doc_id] += range(start_a, start_a + len(a))
+        if row["next_sentence_label"] == -100:
+            continue
+        assert row["doc_id_b"] == doc_id
+        assert b
+        assert b != a
+        assert b == text[doc_id][start_b : start_b + len(b)]
+        assert (row["next_sentence_label"] == 1) == (start_b < start_a)
+        read[doc_id] += range(start_b, start_b + len(b))
+    for tokens in read.values():
+        assert len(set(tokens)) == len(tokens)
+    assert sum(map(len, text.values())) - sum(map(len, read.values())) == counts["train"]["cut_tokens"]
+
+
+def test_golden_corpus_in_sentence_order(build):
+    rows, counts, _ = build(
+        GOLDEN_CORPUS, max_tokens=16, short_sequence_probability=0.0, held_out_fraction=0.0, objective="sop"
+    )
+    assert [
+        (row["input_ids"], row["next_sentence_label"], row["token_a"], row["token_b"]) for row in rows["train"]
+    ] == [
+        ([CLS, 10, 11, 12, 13, 14, SEP, 15, 16, 17, 18, SEP], 0, 0, 5),
+        ([CLS, 32, 33, 34, SEP, 30, 31, SEP], 1, 2, 0),
+        ([CLS, 50, 51, 52, SEP], -100, 0, -1),
+    ]
+    assert [row["entity_starts"] for row in rows["train"]] == [[1, 9], [1], []]
+    assert counts["train"] == GOLDEN_COUNTS | {"examples": 3, "random": 0, "swapped": 1, "single": 1, "tokens": 25}
+
+
+def test_swapped_pairs_differ_from_pairs_in_order_in_nothing_but_order(build):
+    """Sentences of one length, two in each pair and too long together: what is cut must not tell the label."""
+    documents = [{"doc_id": 1 + n, "sentences": sentences_of(20, 20, first=13 * n)} for n in range(400)]
+    rows, counts, _ = build(
+        documents, max_tokens=32, held_out_fraction=0.0, short_sequence_probability=0.0, objective="sop"
+    )
+    assert counts["train"]["swapped"] == counts["train"]["next"] == 200
+    shapes = {
+        label: {
+            (row["length_a"], len(row["input_ids"]), row["token_a"] % 20, row["token_b"] % 20)
+            for row in rows["train"]
+            if row["next_sentence_label"] == label
+        }
+        for label in (0, 1)
+    }
+    assert shapes[0] == shapes[1] == {(15, 32, 0, 0)}
+
+
+def test_two_sentences_of_one_text_have_no_order(build):
+    documents = [{"doc_id": 1 + n, "sentences": [[10 + n, 11], [10 + n, 11]]} for n in range(20)]
+    documents += many_documents(15)
+    rows, counts, _ = build(documents, held_out_fraction=0.0, short_sequence_probability=0.0, objective="sop")
+    assert counts["train"]["without_negative"] == 20
+    assert all(
+        row["next_sentence_label"] == -100 for row in rows["train"] if row["doc_id_a"] <= 20 and row["length_a"] == 2
+    )
+
+
+def test_one_document_is_enough_for_sentence_order(build):
+    rows, _, _ = build(many_documents(1, num_sentences=12), max_tokens=32, objective="sop")
+    assert {row["next_sentence_label"] for row in rows["train"]} >= {0, 1}
+
+
 @settings(max_examples=40, deadline=None)
 @given(corpora, st.sampled_from([16, 64]), st.sampled_from([0.0, 0.5]))
 def test_packs_hold_every_token_once_in_order(build, corpus, max_tokens, short):
@@ -234,7 +320,7 @@ def test_packs_hold_every_token_once_in_order(build, corpus, max_tokens, short):
         max_tokens=max_tokens,
         short_sequence_probability=short,
         held_out_fraction=0.0,
-        next_sentence=False,
+        objective="none",
     )
     read = defaultdict(list)
     for row in rows["train"]:
@@ -408,18 +494,18 @@ def test_progress_counts_every_document_of_every_round(write_tokens, vocabulary_
 
 
 def test_one_document_alone_cannot_give_an_honest_negative(build):
-    with pytest.raises(CorpusError, match=r"1 document to train on.*examples\.next_sentence: false"):
+    with pytest.raises(CorpusError, match=r"1 document to train on.*examples\.objective: none"):
         build(many_documents(1))
 
 
-def test_one_document_trains_without_next_sentence(build):
-    rows, _, _ = build(many_documents(1), next_sentence=False)
+def test_one_document_trains_without_pairs(build):
+    rows, _, _ = build(many_documents(1), objective="none")
     assert rows["train"]
 
 
 def test_titles_alone_give_no_pair(build):
     documents = [{"doc_id": number + 1, "sentences": [[10 + number] * 5]} for number in range(10)]
-    with pytest.raises(CorpusError, match=r"no pair of sentences among .*examples\.next_sentence: false"):
+    with pytest.raises(CorpusError, match=r"no pair of sentences among .*examples\.objective: none"):
         build(documents)
 
 
