@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -91,8 +92,15 @@ class Server:
     def ask(self, path: str, question: dict[str, Any] | None = None) -> Any:
         data = None if question is None else json.dumps(question).encode()
         request = urllib.request.Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        until = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or time.monotonic() > until:  # 503: SQLite is busy writing events
+                    raise
+                time.sleep(1)
 
     def run(self, deployment: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Run a deployment and return its flow run once it has ended."""
