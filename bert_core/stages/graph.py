@@ -27,7 +27,7 @@ CODE_VERSIONS = {
     "slice": 1,
     "documents": 1,
     "vocabulary": 1,
-    "tokens": 1,
+    "tokens": 2,
     "examples": 2,
     "transfer": 1,
     "labelled": 1,
@@ -210,12 +210,21 @@ def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str |
         "transfer": _without(transfer.plain(), "corpus", "tasks", "examples", "save_every_steps"),
         "seed": recipe.seed,
     }
+    masking = settings["transfer"]["masking"]
+    del masking["thesaurus"]
+    if transfer.masking.thesaurus is not None:
+        from bert_core.examples.thesaurus import find_thesaurus
+
+        file = find_thesaurus(transfer.masking.thesaurus, base)
+        masking["thesaurus"] = file.name
+        raw = {f"thesaurus/{file.name}": digest_of_file(file.path)}
     if before is not None:
         parents["start"] = before
         settings["model"] = {"dropout": recipe.model.dropout}
     else:
-        start, raw = _model_start(recipe.model, base)
+        start, digests = _model_start(recipe.model, base)
         settings["model"] = _model_settings(recipe)
+        raw |= digests
     return Stage(id=name, kind="transfer", settings=settings, raw=raw, parents=parents, source=start)
 
 

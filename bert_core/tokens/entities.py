@@ -61,12 +61,11 @@ class EntityMatcher:
             starts int32 (first token of each entity, counted in its row), lengths int32 (tokens), lexicon_index int8,
             each (num_entities,), ascending and without overlap in each row; and row_offsets int64 (num_texts + 1,).
         """
-        rows = text_rows(texts)
-        row_offsets = np.zeros(len(rows) + 1, np.int64)
+        row_offsets = np.zeros(len(texts) + 1, np.int64)
         found: list[np.ndarray] = []
         if self.entries:
             begins_word = ~tokenized.continues
-            for row, text in enumerate(rows):
+            for row, text in enumerate(text_rows(texts)):
                 tokens = slice(tokenized.row_offsets[row], tokenized.row_offsets[row + 1])
                 matches = np.array(self._automaton.find_matches_as_indexes(text), np.int64).reshape(-1, 3)
                 found.append(

@@ -7,6 +7,7 @@ masks and special tokens come later (`bert_core/examples`).
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bert_core.config import WordsConfig
-from bert_core.corpus.sentences import split_sentences
 from bert_core.progress import Progress, silent
 from bert_core.store.schemas import tokens_schema
 from bert_core.store.shards import list_array, read_shard, shard_paths, token_type, write_shards
+from bert_core.tokens.arrow_texts import Texts, utf8_of
 from bert_core.tokens.entities import EntityMatcher
+from bert_core.tokens.ordered_threads import available_threads, map_in_order
 from bert_core.tokens.tokenizer import TokenizedTexts, WordPieceTokenizer
 from bert_core.tokens.words import word_starts
 
-CHUNK_BYTES = 4 << 20
-"""Text that is worked on at once, bytes; a single longer document is a chunk of its own."""
+CHUNK_BYTES = 2 << 20
+"""Text that one thread works on at once, bytes; a single longer document is a chunk of its own."""
 NUM_UNKNOWN_CHARACTERS = 20
 """How many of the most frequent unknown characters the counts name."""
 
@@ -36,6 +38,7 @@ def build_tokens(
     lexicon_paths: Sequence[Path],
     folder: Path,
     progress: Progress = silent,
+    num_threads: int | None = None,
 ) -> dict[str, Any]:
     """Write the tokens shards of a corpus.
 
@@ -46,6 +49,7 @@ def build_tokens(
         lexicon_paths: lexicon files, in the order of the recipe.
         folder: where `tokens-*.arrow` go; must exist.
         progress: listener, in documents.
+        num_threads: threads that share the documents, empty for all processors; the result does not depend on it.
 
     Returns:
         Counts: documents, documents_without_tokens, characters, sentences, tokens, words, entities, unknown_tokens,
@@ -57,14 +61,21 @@ def build_tokens(
     """
     tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
     matcher = EntityMatcher(lexicon_paths)
-    shards = [read_shard(path) for path in shard_paths(documents_folder, "documents")]
-    num_documents = sum(shard.num_rows for shard in shards)
+    paths = shard_paths(documents_folder, "documents")
+    num_documents = sum(read_shard(path).num_rows for path in paths)
     counts: Counter[str] = Counter()
     in_unknown: Counter[str] = Counter()  # characters of unknown tokens
 
     def tables() -> Iterator[pa.Table]:
-        for chunk in _chunks(shards):
-            yield _tokens_of(chunk, tokenizer, matcher, words.segmenter, counts, in_unknown)
+        parts = map_in_order(
+            lambda chunk: _tokens_of(chunk, tokenizer, matcher, words.segmenter),
+            _chunks(paths),
+            available_threads() if num_threads is None else num_threads,
+        )
+        for part in parts:
+            counts.update(part.counts)
+            in_unknown.update(part.in_unknown)
+            yield part.table
             progress(counts["read"], num_documents, "documents")
 
     write_shards(folder, "tokens", tokens_schema(tokenizer.vocabulary_size), tables())
@@ -82,7 +93,7 @@ def build_tokens(
     }
 
 
-def sentence_lengths(texts: Sequence[str], tokenized: TokenizedTexts) -> tuple[np.ndarray, np.ndarray]:
+def sentence_lengths(texts: Texts, tokenized: TokenizedTexts) -> tuple[np.ndarray, np.ndarray, int]:
     """Count the tokens of each sentence.
 
     Example: 好。走吧！ in single characters has sentences of 2 and 3 tokens.
@@ -92,70 +103,79 @@ def sentence_lengths(texts: Sequence[str], tokenized: TokenizedTexts) -> tuple[n
         tokenized: what `encode` made of them.
 
     Returns:
-        lengths int32 (num_sentences,), tokens, each at least 1, adding up to the tokens of each row; and row_offsets
-        int64 (num_texts + 1,).
+        lengths int32 (num_sentences,), tokens, each at least 1, adding up to the tokens of each row; row_offsets
+        int64 (num_texts + 1,); and the number of characters of all texts.
     """
-    ends: list[int] = []
-    rows: list[int] = []
-    first_characters = np.cumsum([0] + [len(text) for text in texts], dtype=np.int64)
-    for row, text in enumerate(texts):
-        end = int(first_characters[row])
-        for sentence in split_sentences(text):
-            end += len(sentence)
-            ends.append(end)
-            rows.append(row)
-    places = np.repeat(first_characters[:-1], np.diff(tokenized.row_offsets)) + tokenized.char_starts
-    lengths = np.diff(np.searchsorted(places, np.array(ends, np.int64)), prepend=0)
-    filled = lengths > 0
-    row_offsets = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum(np.bincount(np.array(rows, np.int64)[filled], minlength=len(texts)), out=row_offsets[1:])
-    return lengths[filled].astype(np.int32), row_offsets
+    from bert_core.corpus.sentence_kernel import sentence_ends
+    from bert_core.tokens.token_kernels import count_tokens
+
+    [(data, offsets)] = utf8_of(texts)
+    ends, end_offsets = sentence_ends(data, offsets)
+    return count_tokens(data, offsets, ends, end_offsets, tokenized.char_starts, tokenized.row_offsets)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The tokens of a chunk of documents, and what they add to the counts."""
+
+    table: pa.Table
+    counts: dict[str, int]
+    in_unknown: dict[str, int]
 
 
 def _tokens_of(
-    documents: pa.Table,
-    tokenizer: WordPieceTokenizer,
-    matcher: EntityMatcher,
-    segmenter: str,
-    counts: Counter[str],
-    in_unknown: Counter[str],
-) -> pa.Table:
-    """Return the tokens rows of a chunk of documents, and add to the counts."""
-    texts = documents.column("text").to_pylist()
-    tokenized = tokenizer.encode(documents.column("text"))
-    lengths, sentence_offsets = sentence_lengths(texts, tokenized)
+    documents: pa.RecordBatch, tokenizer: WordPieceTokenizer, matcher: EntityMatcher, segmenter: str
+) -> _Part:
+    """Return the tokens rows of a chunk of documents."""
+    texts = documents.column("text")
+    tokenized = tokenizer.encode(texts)
+    lengths, sentence_offsets, num_characters = sentence_lengths(texts, tokenized)
     starts = word_starts(texts, tokenized, segmenter)
     entity_starts, entity_lengths, entity_lexicons, entity_offsets = matcher.match(texts, tokenized)
-    filled = np.diff(tokenized.row_offsets) > 0
-
     is_unknown = np.flatnonzero(tokenized.ids == tokenizer.unk_id)
-    rows = np.searchsorted(tokenized.row_offsets, is_unknown, side="right") - 1
-    spans = zip(rows, tokenized.char_starts[is_unknown], tokenized.char_ends[is_unknown], strict=True)
-    for row, start, end in spans:
-        in_unknown.update(texts[row][start:end])
-    counts.update(
-        read=len(texts),
-        documents=int(filled.sum()),
-        characters=sum(map(len, texts)),
-        sentences=len(lengths),
-        tokens=len(tokenized.ids),
-        words=int(starts.sum()),
-        entities=len(entity_starts),
-        unknown_tokens=len(is_unknown),
-    )
+    is_filled = np.diff(tokenized.row_offsets) > 0
+
+    def rows(offsets: np.ndarray) -> np.ndarray:
+        """Leave documents without tokens out; their rows are empty, so the values stay as they are."""
+        return offsets if is_filled.all() else np.append(offsets[:-1][is_filled], offsets[-1])
+
+    doc_ids = documents.column("doc_id")
     ids_type = token_type(tokenizer.vocabulary_size)
     table = pa.table(
         {
-            "doc_id": documents.column("doc_id"),
-            "input_ids": list_array(tokenized.ids, tokenized.row_offsets, ids_type),
-            "sentence_lengths": list_array(lengths, sentence_offsets, pa.int32()),
-            "word_starts": list_array(starts, tokenized.row_offsets, pa.bool_()),
-            "entity_starts": list_array(entity_starts, entity_offsets, pa.int32()),
-            "entity_lengths": list_array(entity_lengths, entity_offsets, pa.int32()),
-            "entity_lexicons": list_array(entity_lexicons, entity_offsets, pa.int8()),
+            "doc_id": doc_ids if is_filled.all() else doc_ids.filter(pa.array(is_filled)),
+            "input_ids": list_array(tokenized.ids, rows(tokenized.row_offsets), ids_type),
+            "sentence_lengths": list_array(lengths, rows(sentence_offsets), pa.int32()),
+            "word_starts": list_array(starts, rows(tokenized.row_offsets), pa.bool_()),
+            "entity_starts": list_array(entity_starts, rows(entity_offsets), pa.int32()),
+            "entity_lengths": list_array(entity_lengths, rows(entity_offsets), pa.int32()),
+            "entity_lexicons": list_array(entity_lexicons, rows(entity_offsets), pa.int8()),
         }
     )
-    return table if filled.all() else table.filter(pa.array(filled))
+    counts = {
+        "read": len(texts),
+        "documents": int(is_filled.sum()),
+        "characters": int(num_characters),
+        "sentences": len(lengths),
+        "tokens": len(tokenized.ids),
+        "words": int(np.count_nonzero(starts)),
+        "entities": len(entity_starts),
+        "unknown_tokens": len(is_unknown),
+    }
+    return _Part(table, counts, _characters_of(texts, tokenized, is_unknown))
+
+
+def _characters_of(texts: pa.Array, tokenized: TokenizedTexts, tokens: np.ndarray) -> dict[str, int]:
+    """Count the characters that some tokens stand for."""
+    from bert_core.tokens.token_kernels import characters_of
+
+    if not len(tokens):
+        return {}
+    [(data, offsets)] = utf8_of(texts)
+    rows = np.searchsorted(tokenized.row_offsets, tokens, side="right") - 1
+    found = characters_of(data, offsets, rows, tokenized.char_starts[tokens], tokenized.char_ends[tokens])
+    points, counts = np.unique(found, return_counts=True)
+    return {chr(point): count for point, count in zip(points.tolist(), counts.tolist(), strict=True)}
 
 
 def _most_frequent_unknown(in_unknown: Counter[str], tokenizer: WordPieceTokenizer) -> list[list[Any]]:
@@ -167,15 +187,15 @@ def _most_frequent_unknown(in_unknown: Counter[str], tokenizer: WordPieceTokeniz
     return [[character, in_unknown[character]] for character in found[:NUM_UNKNOWN_CHARACTERS]]
 
 
-def _chunks(shards: Sequence[pa.Table]) -> Iterator[pa.Table]:
-    """Cut documents into runs of at most CHUNK_BYTES of text, at least one document each."""
-    for shard in shards:
-        for batch in shard.select(["doc_id", "text"]).to_batches():
-            num_bytes = pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)  # type: ignore
+def _chunks(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    """Cut documents into runs of at most CHUNK_BYTES of text, at least one document each; one shard is mapped at once."""
+    for path in paths:
+        for batch in read_shard(path).select(["doc_id", "text"]).to_batches():
+            num_bytes = pc.call_function("binary_length", [batch.column("text")]).to_numpy(zero_copy_only=False)
             ends = np.cumsum(num_bytes, dtype=np.int64)
             first = 0
             while first < batch.num_rows:
                 done = int(ends[first - 1]) if first else 0
                 stop = max(int(np.searchsorted(ends, done + CHUNK_BYTES, side="right")), first + 1)
-                yield pa.Table.from_batches([batch.slice(first, stop - first)])
+                yield batch.slice(first, stop - first)
                 first = stop

@@ -88,6 +88,23 @@ def test_bytes_do_not_depend_on_the_size_of_chunks(tmp_path, write_documents: Ca
         assert table.to_pylist() == expected.to_pylist()
 
 
+def test_bytes_do_not_depend_on_the_number_of_threads(
+    tmp_path, write_documents: Callable, vocabulary_folder, monkeypatch
+):
+    monkeypatch.setattr(tokens, "CHUNK_BYTES", 100)
+    documents = write_documents([text * 3 for text in ("我爱北京。", "", "鼯play ing.", "好！走吧！")] * 40)
+    results = []
+    for num_threads in (1, 2, 5):
+        out = tmp_path / f"threads-{num_threads}"
+        out.mkdir()
+        counts = build_tokens(
+            documents, vocabulary_folder, WordsConfig(segmenter="none"), [], out, num_threads=num_threads
+        )
+        results.append((counts, [path.read_bytes() for path in sorted(out.iterdir())]))
+    assert results[0] == results[1] == results[2]
+    assert results[0][0]["documents"] == 120
+
+
 def test_two_runs_give_equal_bytes(tmp_path, write_documents: Callable, vocabulary_folder):
     documents = write_documents(["我爱北京。playing"] * 5)
     for name in ("one", "two"):
@@ -113,7 +130,8 @@ def test_unknown_characters_come_most_frequent_first(tmp_path, write_documents: 
 @given(st.lists(st.text(st.sampled_from("我好。！a. \n“”b"), max_size=30), max_size=6))
 def test_sentences_add_up_to_their_rows(texts: list[str]):
     tokenized = TOKENIZER.encode(texts)
-    lengths, row_offsets = sentence_lengths(texts, tokenized)
+    lengths, row_offsets, num_characters = sentence_lengths(texts, tokenized)
+    assert num_characters == sum(map(len, texts))
     assert (lengths > 0).all()
     for row in range(len(texts)):
         num_tokens = tokenized.row_offsets[row + 1] - tokenized.row_offsets[row]
