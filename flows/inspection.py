@@ -22,7 +22,12 @@ from tasks.samples import sample_of, shard_names, standing_outputs
 if TYPE_CHECKING:
     from bert_core.examples.inspect import ExampleView, MaskedView
 
-_STYLES = {"mask": "bold white on red", "random": "bold black on yellow", "kept": "bold black on green"}
+_STYLES = {
+    "mask": "bold white on red",
+    "random": "bold black on yellow",
+    "kept": "bold black on green",
+    "similar": "bold black on cyan",
+}
 _SHOWN_CHARACTERS = 200
 _SHOWN_ITEMS = 24
 
@@ -77,7 +82,8 @@ def _with_policy(masking: MaskingConfig, policy: str) -> MaskingConfig:
     from pydantic import ValidationError
 
     try:
-        return MaskingConfig.model_validate(masking.model_dump() | {"policy": policy})
+        thesaurus = masking.thesaurus if policy == "similar_word" else None
+        return MaskingConfig.model_validate(masking.model_dump() | {"policy": policy, "thesaurus": thesaurus})
     except ValidationError as error:
         raise RequestError(f"--policy {policy!r}: {error.errors()[0]['msg'].lower()}") from None
 
@@ -120,6 +126,7 @@ def _print_examples(line: Line, views: Sequence["ExampleView"], console: Console
         Text("  "),
         Text(" masked ", _STYLES["mask"]),
         Text(" replaced at random, [was>is] ", _STYLES["random"]),
+        Text(" replaced by a similar word, [was~is] ", _STYLES["similar"]),
         Text(" kept, yet predicted ", _STYLES["kept"]),
     )
 
@@ -161,7 +168,12 @@ def _masked(view: "ExampleView", masked: "MaskedView") -> Text:
         if not change:
             text.append_text(plain(token))
             continue
-        shown = {"mask": f"[{token}]", "random": f"[{token}>{read}]", "kept": f"[={token}]"}[change]
+        shown = {
+            "mask": f"[{token}]",
+            "random": f"[{token}>{read}]",
+            "kept": f"[={token}]",
+            "similar": f"[{token}~{read}]",
+        }[change]
         text.append_text(plain(shown, _STYLES[change]))
     return text
 

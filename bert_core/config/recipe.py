@@ -96,15 +96,26 @@ class WordsConfig(_Part):
 class MaskingConfig(_Part):
     """Which tokens are hidden, drawn anew in every epoch when a batch is read."""
 
-    policy: Literal["token", "whole_word", "ngram", "span", "entity"] = "whole_word"
-    """token (Devlin et al. 2019), whole_word (Cui et al. 2021), ngram of words (MacBERT), span (SpanBERT),
-    entity (ERNIE 1.0)."""
+    policy: Literal["token", "whole_word", "ngram", "span", "entity", "similar_word"] = "whole_word"
+    """token (Devlin et al. 2019), whole_word (Cui et al. 2021), ngram of words, span (SpanBERT), entity (ERNIE 1.0),
+    similar_word (MacBERT: words chosen as by ngram, a similar word in place of [MASK])."""
     mlm_probability: float = Field(default=0.15, gt=0.0, le=0.5)
     """Share of the maskable tokens to predict; at least one in each example, 0 to 0.5."""
     mask_share: Fraction = 0.8
-    """Share of the predicted tokens that become [MASK], 0 to 1."""
+    """Share of the predicted tokens that become [MASK], or a similar word under similar_word, 0 to 1."""
     random_share: Fraction = 0.1
     """Share of the predicted tokens that become a random token; the rest is kept, 0 to 1."""
+
+    thesaurus: str | None = None
+    """similar_word only: a file of similar words in the shape of the extended Cilin, a group a line:
+    `Aa01A02= 人类 生人 全人类`; `package://NAME/file` names a file inside an installed Python package."""
+
+    @model_validator(mode="after")
+    def _thesaurus_is_read(self) -> "MaskingConfig":
+        if (self.policy == "similar_word") != (self.thesaurus is not None):
+            said = "is empty; name a file of similar words" if self.thesaurus is None else f"is {self.thesaurus!r}"
+            raise ValueError(f"thesaurus {said}: policy similar_word needs one, {self.policy} is the policy")
+        return self
 
     @model_validator(mode="after")
     def _shares_fit(self) -> "MaskingConfig":
@@ -152,9 +163,7 @@ class ModelConfig(_Part):
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelConfig":
         if self.hidden_size % self.num_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
-            )
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
         return self
 
 
@@ -340,9 +349,7 @@ class Recipe(_Part):
                 if config.tasks:
                     faults.append(f"{stage}.tasks is set; only task_transfer reads tasks")
                 if config.corpus not in self.corpora:
-                    faults.append(
-                        f"{stage}.corpus is {config.corpus!r}, not among corpora {sorted(self.corpora)}"
-                    )
+                    faults.append(f"{stage}.corpus is {config.corpus!r}, not among corpora {sorted(self.corpora)}")
         faults += [
             f"vocabulary.corpora names {corpus!r}, not among corpora {sorted(self.corpora)}"
             for corpus in self.vocabulary.corpora

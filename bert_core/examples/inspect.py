@@ -18,9 +18,9 @@ from bert_core.examples.masking import MaskVocabulary, mask_batch
 from bert_core.examples.reader import ExampleSet
 from bert_core.store.schemas import NEXT, NO_PAIR
 
-Change = Literal["", "mask", "random", "kept"]
+Change = Literal["", "mask", "random", "kept", "similar"]
 
-_CHANGE_SIGNS = {"mask": "▢", "random": "⇄", "kept": "="}
+_CHANGE_SIGNS = {"mask": "▢", "random": "⇄", "kept": "=", "similar": "≈"}
 _LABELS = {"next": "B follows A", "random": "B is random", "swapped": "A follows B"}
 
 
@@ -33,7 +33,8 @@ class MaskedView:
     tokens: list[str]
     """What the model reads."""
     changes: list[Change]
-    """For each token: empty, or what happened to a hidden one: `mask`, `random` or `kept`."""
+    """For each token: empty, or what happened to a hidden one: `mask`, `random`, `kept`, or `similar` for a token of a
+    similar word."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def sample_view(
     from bert_core.tokens.tokenizer import WordPieceTokenizer
 
     entries = WordPieceTokenizer.from_folder(vocabulary_folder).entries
-    vocabulary = MaskVocabulary.from_folder(vocabulary_folder)
+    vocabulary = MaskVocabulary.from_folder(vocabulary_folder, masking)
     examples = ExampleSet.open(folder, name)
     wanted = np.asarray(rows, np.int64)
     batch = examples.take(wanted)
@@ -145,7 +146,7 @@ def sample_view(
                     MaskedView(
                         epoch,
                         [entries[token] for token in masked_ids[tokens]],
-                        _changes(input_ids, masked_ids[tokens], is_target[tokens], vocabulary.mask_id),
+                        _changes(input_ids, masked_ids[tokens], is_target[tokens], borders, vocabulary),
                     )
                     for epoch, (masked_ids, is_target) in masked.items()
                 ],
@@ -154,16 +155,29 @@ def sample_view(
     return views
 
 
-def _changes(input_ids: np.ndarray, masked_ids: np.ndarray, is_target: np.ndarray, mask_id: int) -> list[Change]:
-    """Say of each token what happened to it."""
+def _changes(
+    input_ids: np.ndarray,
+    masked_ids: np.ndarray,
+    is_target: np.ndarray,
+    borders: Sequence[int],
+    vocabulary: MaskVocabulary,
+) -> list[Change]:
+    """Say of each token what happened to it; where there is a thesaurus, a changed word is changed as a whole."""
     changes: list[Change] = []
     for token, shown, target in zip(input_ids, masked_ids, is_target, strict=True):
         if not target:
             changes.append("")
-        elif shown == mask_id:
+        elif shown == vocabulary.mask_id:
             changes.append("mask")
         else:
             changes.append("kept" if shown == token else "random")
+    if vocabulary.similar is None:
+        return changes
+    for first, last in pairwise(borders):
+        word, read = tuple(input_ids[first:last].tolist()), tuple(masked_ids[first:last].tolist())
+        if word != read:
+            change: Change = "similar" if read in vocabulary.similar.similar_to(word) else "random"
+            changes[first:last] = [change if target else "" for target in is_target[first:last]]
     return changes
 
 
@@ -197,7 +211,7 @@ def _shown(tokens: Sequence[str], masked: MaskedView) -> list[str]:
     """Write the tokens of one epoch, hidden ones in bold with their sign."""
     shown = []
     for token, read, change in zip(tokens, masked.tokens, masked.changes, strict=True):
-        text = f"{_escaped(token)}→{_escaped(read)}" if change == "random" else _escaped(token)
+        text = f"{_escaped(token)}→{_escaped(read)}" if change in ("random", "similar") else _escaped(token)
         shown.append(f"**{_CHANGE_SIGNS[change]} {text}**" if change else text)
     return shown
 

@@ -78,7 +78,7 @@ class _Training:
         self.examples = ExampleSet.open(job.examples_folder, "train")
         if not self.examples.num_examples:
             raise RequestError(f"{job.examples_folder}: no train examples; is the corpus too small?")
-        self.vocabulary = MaskVocabulary.from_folder(job.vocabulary_folder)
+        self.vocabulary = MaskVocabulary.from_folder(job.vocabulary_folder, job.transfer.masking)
         self.model, self.start_report = _start_model(job)
         self.model.to(self.device.device)
         self.pad_id = self.model.config.pad_token_id

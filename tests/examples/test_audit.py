@@ -78,7 +78,7 @@ def test_counts_of_three_examples(audit):
         },
     }
     assert found["held_out"]["examples"] == 0
-    assert set(found["mask_rates"]) == {"token", "whole_word", "ngram", "span", "entity"}
+    assert set(found["mask_rates"]) == {"token", "whole_word", "ngram", "span", "entity", "similar_word"}
     assert hard_faults(found) == []
     assert "train [UNK] share" in [fault["subject"] for fault in found["faults"]]
 

@@ -1,6 +1,6 @@
 """Masks: what may be hidden, how much, what it becomes, and that nothing but the key decides."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,16 +10,26 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 from bert_core.config.recipe import MaskingConfig
+from bert_core.errors import RequestError
 from bert_core.examples import masking_kernels
 from bert_core.examples.draw_kernels import uniform
 from bert_core.examples.masking import MaskVocabulary, mask_batch
+from bert_core.examples.thesaurus import SimilarWords
 from bert_core.randomness import draws, key_of
 
-POLICIES = ["token", "whole_word", "ngram", "span", "entity"]
+POLICIES = ["token", "whole_word", "ngram", "span", "entity", "similar_word"]
 WORD_POLICIES = POLICIES[1:]
 PAD, UNK, CLS, SEP, MASK = range(5)
+SIMILAR = {(token,): {(token + 300,)} for token in range(10, 40)} | {(token + 300,): set() for token in range(10, 40)}
+SIMILAR |= {(token, token + 1): {(token + 300, token + 301), (token + 500, token + 501)} for token in range(10, 40)}
+SIMILAR |= {(token + by, token + by + 1): set() for token in range(10, 40) for by in (300, 500)}
+THESAURUS = SimilarWords.of(SIMILAR)
 VOCABULARY = MaskVocabulary(
-    mask_id=MASK, special_ids=np.array([PAD, CLS, SEP, MASK]), unk_id=UNK, pool=np.arange(1_000, 2_000, dtype=np.uint32)
+    mask_id=MASK,
+    special_ids=np.array([PAD, CLS, SEP, MASK]),
+    unk_id=UNK,
+    pool=np.arange(1_000, 2_000, dtype=np.uint32),
+    similar=THESAURUS,
 )
 
 
@@ -33,7 +43,7 @@ class Example:
     example_id: int
 
 
-def mask(examples, policy="token", seed=1, epoch=0, **shares):
+def mask(examples, policy="token", seed=1, epoch=0, vocabulary=VOCABULARY, **shares):
     """Mask examples as one batch; return (masked ids, is target) of each."""
     offsets = np.cumsum([0] + [len(example.ids) for example in examples])
     masked_ids, is_target = mask_batch(
@@ -46,8 +56,8 @@ def mask(examples, policy="token", seed=1, epoch=0, **shares):
         np.array([example.example_id for example in examples], np.uint64),
         seed,
         epoch,
-        MaskingConfig(policy=policy, **shares),
-        VOCABULARY,
+        MaskingConfig(policy=policy, thesaurus="read before" if policy == "similar_word" else None, **shares),
+        vocabulary,
     )
     bounds = list(pairwise(offsets))
     return [(masked_ids[low:high], is_target[low:high].astype(bool)) for low, high in bounds]
@@ -106,7 +116,8 @@ def test_mask_never_selects_special_tokens_or_unknown(examples, policy, epoch):
         assert not is_target[ids <= MASK].any()
         assert (masked_ids[~is_target] == ids[~is_target]).all()
         changed = is_target & (masked_ids != ids) & (masked_ids != MASK)
-        assert np.isin(masked_ids[changed], VOCABULARY.pool).all()
+        allowed = [*VOCABULARY.pool, *(THESAURUS.tokens if policy == "similar_word" else ())]
+        assert np.isin(masked_ids[changed], allowed).all()
 
 
 @settings(max_examples=300, deadline=None)
@@ -176,6 +187,7 @@ def test_equal_texts_of_other_ids_get_other_masks(policy):
         ("ngram", [27, 28, 33, 34, 35, 36], [1529, 4, 4, 4, 4, 1286]),
         ("span", [27, 28, 29, 30, 33, 34], [4, 4, 4, 4, 4, 4]),
         ("entity", [7, 8, 9, 10, 21, 22], [4, 4, 1494, 4, 4, 31]),
+        ("similar_word", [27, 28, 33, 34, 35, 36], [336, 337, 19, 20, 25, 26]),
     ],
 )
 def test_one_example_in_full(policy, targets, shown):
@@ -336,6 +348,92 @@ def test_where_no_word_fits_the_shortest_is_hidden_whole():
     for policy in WORD_POLICIES:
         [(_, is_target)] = mask([example], policy)
         assert np.nonzero(is_target)[0].tolist() == [5, 6, 7]
+
+
+def test_similar_word_hides_what_ngram_hides():
+    examples = [plain(90, 2, number) for number in range(50)]
+    for (_, first), (_, second) in zip(mask(examples, "similar_word"), mask(examples, "ngram"), strict=True):
+        assert first.tolist() == second.tolist()
+
+
+def kinds_of_words(examples, masks):
+    """Count the hidden words that became a similar word, another word, and themselves."""
+    kinds = np.zeros(3, np.int64)
+    for example, (masked_ids, is_target) in zip(examples, masks, strict=True):
+        for word in words_of(example):
+            if is_target[word].all():
+                old, new = tuple(example.ids[place] for place in word), tuple(masked_ids[word].tolist())
+                kinds[0 if new in THESAURUS.similar_to(old) else 2 if new == old else 1] += 1
+                assert len(old) == len(new)
+                assert new == old or new in SIMILAR or set(new) <= set(VOCABULARY.pool.tolist())
+    return kinds
+
+
+def test_shares_of_similar_random_and_kept_words_hold_exact_tests():
+    examples = [
+        Example([CLS, *[10, 11, 12, 13, 14] * 12, SEP], [1, *[1, 0, 1, 1, 0] * 12, 1], [], n) for n in range(900)
+    ]
+    kinds = kinds_of_words(examples, mask(examples, "similar_word"))
+    for count, share in zip(kinds, (0.8, 0.1, 0.1), strict=True):
+        assert binomtest(int(count), int(kinds.sum()), share).pvalue > 0.001
+
+
+def test_similar_words_are_taken_equally_often():
+    examples = [Example([CLS, *[10, 11] * 20, SEP], [1, *[1, 0] * 20, 1], [], number) for number in range(600)]
+    shown = [
+        masked_ids[is_target].reshape(-1, 2).tolist()
+        for masked_ids, is_target in mask(examples, "similar_word", mask_share=1.0, random_share=0.0)
+    ]
+    firsts = [first for words in shown for first, second in words if second == first + 1]
+    assert len(firsts) == sum(map(len, shown))
+    assert chisquare([firsts.count(310), firsts.count(510)]).pvalue > 0.001
+
+
+def test_a_word_without_similar_ones_becomes_a_random_word_of_its_length():
+    """Words of two tokens that the thesaurus lacks become others of two tokens in it; those of three random tokens."""
+    two = [Example([CLS, *[70, 75] * 20, SEP], [1, *[1, 0] * 20, 1], [], number) for number in range(200)]
+    kinds = kinds_of_words(two, mask(two, "similar_word", mask_share=1.0, random_share=0.0))
+    assert kinds[0] == kinds[2] == 0
+    seen = {
+        tuple(word)
+        for masked_ids, is_target in mask(two, "similar_word", mask_share=1.0, random_share=0.0)
+        for word in masked_ids[is_target].reshape(-1, 2).tolist()
+    }
+    assert seen == {word for word in SIMILAR if len(word) == 2}
+    three = [plain(60, 3, number) for number in range(50)]
+    for masked_ids, is_target in mask(three, "similar_word", mask_share=1.0, random_share=0.0):
+        assert np.isin(masked_ids[is_target], VOCABULARY.pool).all()
+
+
+def test_a_word_with_an_unknown_piece_is_no_word_of_the_thesaurus():
+    examples = [Example([CLS, *[10, UNK] * 20, SEP], [1, *[1, 0] * 20, 1], [], number) for number in range(50)]
+    for masked_ids, is_target in mask(examples, "similar_word", mask_share=1.0, random_share=0.0):
+        assert np.isin(masked_ids[is_target], VOCABULARY.pool).all()
+
+
+def test_an_empty_thesaurus_gives_random_tokens():
+    vocabulary = replace(VOCABULARY, similar=SimilarWords.empty())
+    [(masked_ids, is_target)] = mask(
+        [plain(60)], "similar_word", vocabulary=vocabulary, mask_share=1.0, random_share=0.0
+    )
+    assert np.isin(masked_ids[is_target], VOCABULARY.pool).all()
+
+
+def test_similar_words_need_their_thesaurus():
+    with pytest.raises(RequestError, match=r"read without masking\.thesaurus"):
+        mask([plain(10)], "similar_word", vocabulary=replace(VOCABULARY, similar=None))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"policy": "similar_word"}, "thesaurus is empty; name a file of similar words: policy similar_word needs one"),
+        ({"policy": "token", "thesaurus": "a.txt"}, "thesaurus is 'a.txt': policy similar_word needs one, token is"),
+    ],
+)
+def test_a_thesaurus_goes_with_its_policy(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MaskingConfig(**settings)
 
 
 def test_vocabulary_from_folder_never_hides_its_special_tokens(vocabulary_folder, entries):
