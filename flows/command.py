@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.text import Text
 
 from bert_core.stages.line import Line
 from bert_core.stages.plan import Decision
@@ -33,7 +34,8 @@ def run_here(line: Line, decisions: Sequence[Decision], *, from_stage: str, only
     console = wide_console()
     print_plan(line, decisions, console)
     set_prefect_defaults(line.workspace.root)
-    with server_for_run():
+    with server_for_run() as url:
+        console.print(Text(f"Prefect shows this run at {url.removesuffix('/api')}", "dim"), soft_wrap=True)
         from prefect.exceptions import TerminationSignal
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -84,7 +86,8 @@ def _interruptible() -> Iterator[None]:
 @contextmanager
 def _board(console: Console) -> Iterator[None]:
     """Bars on a terminal, lines on standard error elsewhere."""
-    from tasks.progress import BarBoard, LineBoard, show_on
+    from tasks.boards import BarBoard, LineBoard
+    from tasks.progress import show_on
 
     if console.is_terminal:
         with BarBoard(console) as bars, show_on(bars):

@@ -19,10 +19,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bert_core.errors import WorkError
+from bert_core.errors import RequestError, WorkError
 
 STARTUP_SECONDS = 120.0
 """A first start creates the database; on a busy machine it takes tens of seconds."""
@@ -44,7 +44,7 @@ def set_prefect_defaults(workspace: Path) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": f"{STARTUP_SECONDS:.0f}",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": level,  # the run's own lines are what one sees
     }
-    if "PREFECT_API_URL" not in os.environ:
+    if not os.environ.get("PREFECT_API_URL"):
         defaults["PREFECT_HOME"] = str(workspace.absolute() / "prefect")
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -59,8 +59,10 @@ def server_for_run() -> Iterator[str]:
     Raises:
         WorkError: the server did not come up; the end of what it said is part of the message.
     """
-    if "PREFECT_API_URL" in os.environ:
-        yield os.environ["PREFECT_API_URL"]
+    url = os.environ.get("PREFECT_API_URL")
+    if url:
+        _require_answer(url)
+        yield url
         return
     home = Path(os.environ["PREFECT_HOME"])
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,7 +89,7 @@ def server_for_run() -> Iterator[str]:
         _wait_until_healthy(process, f"{url}/health", log_path)
         yield url
     finally:
-        del os.environ["PREFECT_API_URL"]
+        os.environ.pop("PREFECT_API_URL", None)
         _stop(process)
 
 
@@ -96,15 +98,22 @@ def let_records_arrive(flow_run_id: object | None, timeout_seconds: float = 10.0
 
     Task runs report their states as events, which arrive a moment after the run itself has ended.
     """
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    import httpx
     from prefect.events.worker import EventsWorker
+    from prefect.exceptions import PrefectException
     from prefect.logging.handlers import APILogHandler
 
     APILogHandler().flush()
     EventsWorker.drain_all(timeout=timeout_seconds)
-    if flow_run_id is None:
-        return
+    if flow_run_id is not None:
+        with suppress(httpx.HTTPError, PrefectException):  # what became of the run matters more than its history
+            _wait_for_task_runs(flow_run_id, timeout_seconds)
+
+
+def _wait_for_task_runs(flow_run_id: object, timeout_seconds: float) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
     flow_runs = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))  # type: ignore[list-item]
     until = time.monotonic() + timeout_seconds
     with get_client(sync_client=True) as client:
@@ -113,6 +122,20 @@ def let_records_arrive(flow_run_id: object | None, timeout_seconds: float = 10.0
             if runs and all(run.state is not None and run.state.is_final() for run in runs):
                 return
             time.sleep(0.2)
+
+
+def _require_answer(url: str) -> None:
+    """Stop now where nothing listens at the address that the user set."""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=10):
+            pass
+    except urllib.error.HTTPError:
+        pass  # something listens; whether it is a server, and lets us in, Prefect will say
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"the Prefect server at PREFECT_API_URL {url!r} does not answer ({error}); start it, or unset "
+            "PREFECT_API_URL for a server of this run's own"
+        ) from None
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log_path: Path) -> None:

@@ -5,6 +5,7 @@ by their number, so that a file name cannot move the cursor.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def print_results(line: Line, summary: "RunSummary", console: Console | None = N
     console = console or wide_console()
     outcomes = {outcome.stage: outcome for outcome in summary.outcomes}
     manifests = manifests_of(line)
-    rows = stage_rows(list(manifests.values()))
+    rows = rows_of(line)
     _print_table(
         console,
         [*StageRow.HEADINGS, "in this run"],
@@ -98,6 +99,25 @@ def print_results(line: Line, summary: "RunSummary", console: Console | None = N
         plain(f"{num_built} built, {len(summary.outcomes) - num_built} reused; report {Path(summary.report)}"),
         soft_wrap=True,
     )
+
+
+def rows_of(line: Line) -> list[StageRow]:
+    """Return a row for each stage that stands; the slices of a corpus are added up."""
+    rows = []
+    for stage in line.stages.values():
+        outputs = [line.output(member) for member in stage.pieces or (stage,) if member.kind != "slices"]
+        found = stage_rows([output.manifest for output in outputs if output is not None])
+        if found:
+            rows.append(
+                replace(
+                    found[0],
+                    stage=stage.id,
+                    num_rows=sum(row.num_rows or 0 for row in found) or None,
+                    seconds=sum(row.seconds for row in found),
+                    num_bytes=sum(row.num_bytes for row in found),
+                )
+            )
+    return rows
 
 
 def manifests_of(line: Line) -> Mapping[str, Manifest]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from bert_core.report.tables import duration
 from bert_core.stages.build import StageResult, run_stage
 from bert_core.stages.line import Line, LineRequest, open_line
 from tasks.artifacts import artifact_key, counts_table, publish_table
-from tasks.progress import listen
+from tasks.progress import listen, say
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def run(request: LineRequest, stage: str, *, force: bool, show: Show | None = No
     name = line.recipe.name
     with listen(stage, artifact_key(name, stage, "progress")) as progress:
         result = run_stage(line, stage, force=force, progress=progress)
+    if result.action == "built":
+        say(f"{stage}: built in {duration(result.seconds)} ({result.reason})")
     key = artifact_key(name, stage, "counts")
     publish_table(key, counts_table(result.counts), f"What {stage} holds ({result.action}: {result.reason})")
     if result.action == "built" and show is not None:

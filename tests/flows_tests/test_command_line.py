@@ -101,6 +101,14 @@ def test_a_command_that_needs_no_flow_loads_neither_prefect_nor_torch(tiny_recip
     assert done.stderr.splitlines()[-1] == "[]" or "[]\n" in done.stderr, done.stderr
 
 
+def test_a_server_that_does_not_answer_is_a_wrong_request(tiny_recipe: Path) -> None:
+    url = "http://127.0.0.1:9/api"
+    done = bertline("run", "tiny.yaml", folder=tiny_recipe.parent, PREFECT_API_URL=url)
+    assert done.returncode == 2
+    assert f"the Prefect server at PREFECT_API_URL {url!r} does not answer" in done.stderr
+    assert not (tiny_recipe.parent / "workspace").exists()
+
+
 def test_a_plan_answers_in_about_a_second(tiny_recipe: Path) -> None:
     bertline("plan", "tiny.yaml", folder=tiny_recipe.parent)
     times = []

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from tasks import progress
-from tasks.progress import ArtifactBoard, BarBoard, InterruptedRunError, LineBoard, Notice, listen, show_on
+from tasks.boards import ArtifactBoard, BarBoard, LineBoard, Notice
+from tasks.progress import InterruptedRunError, listen, show_on
 
 
 class Clock:
@@ -25,12 +26,16 @@ class Recorder:
     def __init__(self) -> None:
         self.notices: list[Notice] = []
         self.cleared: list[str] = []
+        self.said: list[str] = []
 
     def show(self, notice: Notice) -> None:
         self.notices.append(notice)
 
     def clear(self, stage: str) -> None:
         self.cleared.append(stage)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,7 @@ class Recorder:
             Notice("pretrain", 1, 2, "steps", 0.0, {"mlm_accuracy": 0.25}),
             "1 of 2 steps (50 %), mlm accuracy 0.25",
         ),
+        (Notice("pretrain", 11, 0, "seconds in line", 1.0, {}), "11 seconds in line"),
     ],
 )
 def test_a_notice_says_how_far_how_fast_and_how_long(notice: Notice, expected: str) -> None:
@@ -127,6 +133,14 @@ def test_a_listener_hands_notices_to_the_board_and_clears_it() -> None:
         ("pretrain", 2, 10, "steps", {"loss": 4.0}),
     ]
     assert board.cleared == ["pretrain"]
+
+
+def test_a_line_is_said_where_a_board_is_up_and_control_characters_are_shown() -> None:
+    board = Recorder()
+    progress.say("nobody listens")
+    with show_on(board):
+        progress.say("a\x1b[2Jb")
+    assert board.said == ["a\\u{1b}[2Jb"]
 
 
 def test_the_board_is_cleared_when_the_work_fails() -> None:
