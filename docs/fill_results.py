@@ -1,6 +1,6 @@
 """Write the two tables of a finished run into README.md and README.zh-CN.md, between their result markers.
 
-    python docs/fill_results.py [RECIPE] [--machine "2 CPU cores, no GPU"]
+    python docs/fill_results.py [RECIPE] [--machine "2 CPU cores, no GPU"] [--machine-zh "2 个 CPU 核"]
 
 The tables are read from the sealed manifests of the recipe's workspace (`bert_core/report/tables.py`), the same
 numbers as `bertline run` prints and the report shows. A run with a stage that does not stand is refused, so that a
@@ -61,9 +61,10 @@ def result_text(manifests: Sequence[Manifest], language: str, machine: str = "")
     if language == "zh":
         tables = [_in_chinese(table) for table in tables]
     where = {"en": f", on {machine}", "zh": f"（{machine}）"}[language] if machine else ""
-    note = _NOTES[language].format(
-        num_stages=len(manifests), time=duration(sum(manifest.seconds for manifest in manifests)), machine=where
-    )
+    time = duration(sum(manifest.seconds for manifest in manifests))
+    if language == "zh":
+        time = _chinese_times(time)
+    note = _NOTES[language].format(num_stages=len(manifests), time=time, machine=where)
     return "\n".join([*(table for table in tables if table), note]) + "\n"
 
 
@@ -96,7 +97,8 @@ def main() -> None:
     """Fill both pages from the workspace of a recipe."""
     parser = argparse.ArgumentParser(description="Write the tables of a finished run into the two READMEs.")
     parser.add_argument("recipe", nargs="?", default="recipes/demo.yaml", help="path of the recipe that was run")
-    parser.add_argument("--machine", default="", help="what it ran on, in words")
+    parser.add_argument("--machine", default="", help="what it ran on, in English words")
+    parser.add_argument("--machine-zh", default="", help="the same in Chinese words")
     arguments = parser.parse_args()
     try:
         line = open_line(LineRequest(recipe=arguments.recipe))
@@ -108,7 +110,8 @@ def main() -> None:
         sys.exit(f"{arguments.recipe}: {', '.join(missing)} do not stand; run `bertline run {arguments.recipe}` first")
     for name, language in READMES.items():
         path = ROOT / name
-        result = result_text(list(found.values()), language, arguments.machine)
+        machine = arguments.machine if language == "en" else arguments.machine_zh
+        result = result_text(list(found.values()), language, machine)
         path.write_text(fill(path.read_text(encoding="utf-8"), result), encoding="utf-8")
 
 
