@@ -2,10 +2,10 @@
 
     python benchmarks/examples.py [--quick] [--json FILE] [--no-memory]
 
-Rates are in MB (10^6 bytes) of UTF-8 text after cleaning. Ours works on the whole text, a peer on a part of it that it can
-do in reasonable time; rates, not times, are compared. Each side runs in a process of its own, one after the other, and
-what it does first (imports, compiled code from the cache) is done before its clock starts. Where results should be
-equal they are compared, and the command fails if they are not.
+Rates are in MB (10^6 bytes) of UTF-8 text after cleaning. Ours works on the whole text, a peer on a part of it
+that it can do in reasonable time; rates, not times, are compared. Each side runs in a process of its own, one
+after the other, and what it does first (imports, compiled code from the cache) is done before its clock starts.
+Where results should be equal they are compared, and the command fails if they are not.
 """
 
 import argparse
@@ -30,18 +30,29 @@ GOALS: dict[str, float] = {}
 LANGUAGES = {"zh": "Chinese", "en": "English"}
 GOOGLE, LDDL, RUN_MLM = "google-research rule, 1 process", "LDDL rule, 2 processes", "run_mlm recipe, num_proc 2"
 _GOOGLE_NOTE = (
-    "google-research re-stated: pure Python, reads sentences split beforehand, static masks, padded TFRecord, dupe_factor 1."
+    "google-research re-stated: pure Python, reads sentences split beforehand, static masks, padded TFRecord, "
+    "dupe_factor 1."
 )
 _LDDL_NOTE = (
-    "LDDL re-stated: splits sentences itself by a regular expression, tokenizes by BertTokenizerFast, writes A and B as "
-    "strings in Parquet; no masks, duplicate_factor 1."
+    "LDDL re-stated: splits sentences itself by a regular expression, tokenizes by BertTokenizerFast, writes A and B "
+    "as strings in Parquet; no masks, duplicate_factor 1."
 )
 _RUN_MLM_NOTE = "run_mlm: tokenizes and packs by datasets.map; no pairs, no words, masks drawn later."
 _OURS_NOTE = (
-    "Ours: stages tokens and examples with sentences, pairs, provenance, audit and sealed digests; no masks stored, words of "
-    "one character (words.segmenter none)."
+    "Ours: stages tokens and examples with sentences, pairs, provenance, audit and sealed digests, 2 cores; no masks "
+    "stored, words of one character (words.segmenter none)."
 )
 _RAW_NOTE = "Ours also reads JSON lines, decodes, cleans, splits, drops exact duplicates and reads the vocabulary."
+_MASKING_NOTE = (
+    "Batches of 256 examples of up to 128 tokens, 1 thread. Ours: rows read from shards, masked, padded, tensors. "
+    "DataCollatorForLanguageModeling: lists of ids in memory, masked, padded, tensors."
+)
+_PROCESS_NOTE = (
+    "Raw text to sealed examples in a fresh process: interpreter, imports and compiled code from its cache included."
+)
+_MEMORY_NOTE = (
+    "Anonymous memory of the process and its children; pages of mapped files are not counted. Ratio 1 is no growth."
+)
 
 
 @dataclass(frozen=True)
@@ -161,8 +172,8 @@ def _building_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str, 
         sized.append(_row(f"examples on disk, {language}", plain, theirs, shown, "B/token"))
         if name == LDDL:
             for codec, size in built["compressed_bytes"].items():
-                work = f"examples on disk, {language}, ours as {codec}"
-                sized.append(_row(work, size / built["tokens"], theirs, f"{shown} (snappy)", "B/token"))
+                work, snappy = f"examples on disk, {language}, ours as {codec}", made["snappy_bytes"] / made["tokens"]
+                sized.append(_row(work, size / built["tokens"], snappy, f"{shown}, as snappy", "B/token"))
         work = f"peak memory, {language}, ours at {corpus.megabytes:.0f} MB"
         grown.append(_row(work, built["peak_mib"], made["peak_mib"], shown, "MiB"))
     return rows + sized + grown
@@ -186,7 +197,11 @@ def _tokenizing_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str
         num_bytes=sizes.tokenizing,
         seconds=sizes.loop_seconds,
     )
-    facts[f"check tokenizing {corpus.language}"] = {**found, "equal": found["equal"]["ours"] == 1.0, "by": found["equal"]}
+    facts[f"check tokenizing {corpus.language}"] = {
+        **found,
+        "equal": found["equal"]["ours"] == 1.0,
+        "by": found["equal"],
+    }
     note = (
         "Sentences in a Python list to the ids of all in one numpy array, one thread; ours finds each token's characters "
         "as well. Peers' share of sentences with the ids of the tokenizers library is in the JSON."
@@ -228,18 +243,16 @@ def _masking_rows(corpus: Corpus, sizes: Sizes, facts: dict[str, Any]) -> list[R
     rows = [
         _row("tokens with words (rjieba) and entities, zh", words_rate, None, "none", "MB/s", "Stage tokens alone.")
     ]
-    note = (
-        "Batches of 256 examples of up to 128 tokens, 1 thread. Ours: rows read from shards, masked, padded, tensors. "
-        "DataCollatorForLanguageModeling: lists of ids in memory, masked, padded, tensors."
-    )
     share = found["untouched_share"]["collator whole_word"]
     wrong = (
-        f"{note} With whole_word_mask=True it takes contiguous Chinese for one word: {share:.0%} of the rows had no target "
-        f"at all, so this is the speed of a wrong result."
+        f"{_MASKING_NOTE} With whole_word_mask=True it takes contiguous Chinese for one word: {share:.0%} of the rows "
+        "had no target at all, so this is the speed of a wrong result."
     )
     for policy in POLICIES:
         rate = found["rates"][policy]
-        rows.append(_row(f"masking, {policy}", rate, found["rates"]["collator"], "collator, token", "examples/s", note))
+        rows.append(
+            _row(f"masking, {policy}", rate, found["rates"]["collator"], "collator, token", "examples/s", _MASKING_NOTE)
+        )
         if policy != "token":
             theirs = found["rates"]["collator whole_word"]
             rows.append(_row(f"masking, {policy}", rate, theirs, "collator, whole_word_mask", "examples/s", wrong))
@@ -250,9 +263,8 @@ def _process_rows(corpus: Corpus, sizes: Sizes, facts: dict[str, Any], *, ten_ti
     """A second process from its start, and memory when the text is ten times as long."""
     cold = run_alone("benchmarks.ours:build", raw=str(corpus.raw), vocabulary=corpus.vocabulary, warm=False)
     facts["second process"] = {key: cold[key] for key in ("until_done_seconds", "seconds", "cpu_seconds", "peak_mib")}
-    note = "Raw text to sealed examples in a fresh process: interpreter, imports and compiled code from its cache included."
     work = f"a second process: start to {corpus.megabytes:.0f} MB built"
-    rows = [_row(work, cold["until_done_seconds"], None, "none", "s", note)]
+    rows = [_row(work, cold["until_done_seconds"], None, "none", "s", _PROCESS_NOTE)]
     if ten_times and sizes.memory_times:
         raw = text.repeated(corpus.raw, sizes.memory_times)
         try:
@@ -262,8 +274,10 @@ def _process_rows(corpus: Corpus, sizes: Sizes, facts: dict[str, Any], *, ten_ti
         facts["ten times the text"] = {key: long[key] for key in ("text_bytes", "peak_mib", "seconds", "cpu_seconds")}
         work = f"peak memory, zh, {long['text_bytes'] / 1e6:.0f} MB"
         name = f"bertline at {corpus.megabytes:.0f} MB"
-        note = "Anonymous memory of the process and its children; pages of mapped files are not counted. 1 is no growth."
-        rows.append(_row(work, long["peak_mib"], corpus.built["peak_mib"], name, "MiB", note))
+        note = (
+            "Anonymous memory of the process and its children; pages of mapped files are not counted. 1 is no growth."
+        )
+        rows.append(_row(work, long["peak_mib"], corpus.built["peak_mib"], name, "MiB", _MEMORY_NOTE))
     return rows
 
 

@@ -1,8 +1,8 @@
 """Dynamic masking of 256 examples of at most 128 tokens: our policies beside transformers' collator.
 
-Ours reads the rows from Arrow shards, masks and pads them and makes the tensors that training takes (`draw_batch`). The
-collator gets lists of ids with their special-token masks already in memory, which is the fastest form that it takes, and
-pads, masks and makes tensors. One thread each.
+Ours reads the rows from Arrow shards, masks and pads them and makes the tensors that training takes
+(`draw_batch`). The collator gets lists of ids with their special-token masks already in memory, which is the
+fastest form that it takes, and pads, masks and makes tensors. One thread each.
 """
 
 from pathlib import Path
@@ -72,7 +72,9 @@ def measure(examples: str, vocabulary: str, seconds: float) -> dict[str, Any]:
         maskable = sum(len(row["input_ids"]) - 3 for batch in features for row in batch)
         masked[name] = float(sum(map(np.sum, targets)) / maskable)
         untouched[name] = float(np.mean(np.concatenate(targets) == 0))
-        rates[name] = best_rate(lambda features=features, collate=collate: [*map(collate, features)], num_examples, seconds)
+        rates[name] = best_rate(
+            lambda features=features, collate=collate: [*map(collate, features)], num_examples, seconds
+        )
     return {"rates": rates, "kernels": kernels, "masked_share": masked, "untouched_share": untouched}
 
 

@@ -1,8 +1,9 @@
 """Run one side in a process of its own and take its time, processor time and peak memory.
 
-`run_alone("benchmarks.ours:build", ...)` starts `python -m benchmarks.measure`, so that no side inherits another's loaded
-libraries, compiled code, threads or memory. The function that runs there takes its own time (warm-up left out) and
-returns plain values; memory is looked at from here, over the process and all its children.
+`run_alone("benchmarks.ours:build", ...)` starts `python -m benchmarks.measure`, so that no side inherits
+another's loaded libraries, compiled code, threads or memory. The function that runs there takes its own time
+(warm-up left out) and returns plain values; memory is looked at from here, over the process and all its
+children.
 """
 
 import json
@@ -34,7 +35,10 @@ class Clock:
 
 @contextmanager
 def clock():
-    """Time a block. Example: `with clock() as time_of_build: build()`, then `time_of_build.seconds`."""
+    """Time a block.
+
+    Example: `with clock() as taken: build()`, and after it `taken.seconds`.
+    """
     taken = Clock()
     began, began_cpu = time.perf_counter(), _cpu_seconds()
     yield taken
@@ -42,14 +46,14 @@ def clock():
 
 
 def best_rate(work: Callable[[], object], amount: float, seconds: float) -> float:
-    """Repeat some work for about `seconds`, twice at least, and return the median of amount per second."""
+    """Repeat some work for about `seconds`, three times at least, and return the best amount per second."""
     rates: list[float] = []
     until = time.perf_counter() + seconds
-    while len(rates) < 2 or time.perf_counter() < until:
+    while len(rates) < 3 or time.perf_counter() < until:
         began = time.perf_counter()
         work()
         rates.append(amount / (time.perf_counter() - began))
-    return sorted(rates)[len(rates) // 2]
+    return max(rates)
 
 
 def run_alone(function: str, environment: dict[str, str] | None = None, **arguments: Any) -> dict[str, Any]:

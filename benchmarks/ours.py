@@ -1,8 +1,8 @@
 """Our side: raw files to example shards through the stages of a recipe, as `bertline run` runs them.
 
-Each stage reads its inputs from the workspace, builds, and seals its output with a manifest of digests; all of this is in
-the time. A tiny recipe runs first in the same process, so that compiled code is loaded before the clock starts
-(`warm=False` leaves that out, to time a whole process).
+Each stage reads its inputs from the workspace, builds, and seals its output with a manifest of digests; all of
+this is in the time. A tiny recipe runs first in the same process, so that compiled code is loaded before the
+clock starts (`warm=False` leaves that out, to time a whole process).
 """
 
 import shutil

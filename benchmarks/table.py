@@ -1,7 +1,7 @@
 """The rows of a comparison: what they hold, how they are printed and written as JSON.
 
-A row sets one figure of ours beside the same figure of one peer. `ratio` is always how many times better ours is (faster,
-or smaller), so above 1 is good whatever the unit. Nothing is measured here.
+A row sets one figure of ours beside the same figure of one peer. `ratio` is always how many times better ours
+is (faster, or smaller), so above 1 is good whatever the unit. Nothing is measured here.
 """
 
 import json
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 LOWER_IS_BETTER = ("s", "B/token", "MiB")
+_FILE_COLUMNS = 150
+"""Width of the table where no terminal says its own, columns."""
 _PACKAGES = (
     "bertline", "numba", "numpy", "pyarrow", "tokenizers", "transformers", "datasets", "torch", "rjieba",
     "flash-tokenizer", "blingfire",
@@ -113,6 +115,8 @@ def show(rows: list[Row]) -> None:
         figures = (_shown(row.ours), _shown(row.peer), row.unit, _shown(row.ratio), _shown(row.goal))
         table.add_row(row.work, *figures, row.peer_name)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_COLUMNS)
     console.print(table)
     for note in dict.fromkeys(row.note for row in rows if row.note):
         console.print(f"- {note}", markup=False)

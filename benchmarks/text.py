@@ -1,9 +1,10 @@
-"""The text that both sides work on: Chinese from the folder `shared/data` beside the checkout, English from this machine.
+"""The text that all sides work on: Chinese from `shared/data` beside the checkout, English from this machine.
 
-Chinese: translated articles with Markdown (lctt_articles), modern Chinese histories (classics_modern) and laws, one
-document each. English: the docstrings of each module in site-packages, and the README and METADATA files there; so it
-depends on what is installed, and `digest` says which text it was. Documents are put in a fixed random order, so that a
-small part is a sample of the whole, and cut to a fixed number of bytes. Nothing is cleaned here: that is measured.
+Chinese: translated articles with Markdown (lctt_articles), modern Chinese histories (classics_modern) and laws,
+one document each. English: the docstrings of each module in site-packages, and the README and METADATA files
+there; so it depends on what is installed, and `digest` says which text it was. Documents are put in a fixed
+random order, so that a small part is a sample of the whole, and cut to a fixed number of bytes. Nothing is
+cleaned here: that is measured.
 """
 
 import gzip
@@ -87,7 +88,10 @@ def write_parts(documents_folder: Path, folder: Path, num_bytes: int) -> dict[st
 
     paths = {"sentences": folder / "sentences.txt", "documents": folder / "documents.jsonl"}
     written = 0
-    with paths["sentences"].open("w", encoding="utf-8") as lines, paths["documents"].open("w", encoding="utf-8") as rows:
+    with (
+        paths["sentences"].open("w", encoding="utf-8") as lines,
+        paths["documents"].open("w", encoding="utf-8") as rows,
+    ):
         for text in read_shards(documents_folder, "documents").column("text"):
             document = text.as_py()
             sentences = [" ".join(sentence.split()) for sentence in split_sentences(document)]

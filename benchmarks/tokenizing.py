@@ -1,8 +1,8 @@
-"""Tokenizing alone, one thread: text in a Python list to the ids of all in one numpy array, ours beside the libraries.
+"""Tokenizing alone, one thread: texts in a Python list to the ids of all in one array, ours and the libraries.
 
-Each tokenizer gets the same sentences and the same vocabulary (blingfire its own compiled copy of it). Ours returns the
-characters of each token besides, which the others are not asked for. Ids of every sentence are compared with those of the
-tokenizers library.
+Each tokenizer gets the same sentences and the same vocabulary (blingfire its own compiled copy of it). Ours
+returns the characters of each token besides, which the others are not asked for. Ids of every sentence are
+compared with those of the tokenizers library.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ def measure(sentences: str, vocabulary: str, language: str, num_bytes: int, seco
     """Measure every tokenizer that is installed.
 
     Returns:
-        rates: MB of UTF-8 text per second by name; equal: share of the sentences with the ids of the tokenizers library,
-        by name; texts and tokens; absent: names that are not installed.
+        rates: MB of UTF-8 text per second by name; equal: share of the sentences with the ids of the tokenizers
+        library, by name; texts and tokens; absent: names that are not installed.
     """
     texts = _sentences(Path(sentences), num_bytes)
     num_bytes = sum(len(text.encode()) for text in texts)

@@ -1,11 +1,12 @@
 """google-research/bert's create_pretraining_data.py, its rule re-stated (the original needs TensorFlow 1).
 
-One process, pure Python as there: its tokenization, its pairs (a short chunk is always random, the tenth try may be the same
-document), static masking (15 %, 20 at most), padding to 128, one serialised `tf.train.Example` a record in a TFRecord file.
-The messages are written by the compiled protobuf library, as TensorFlow does; the checksum is zlib's crc32 in place of
-crc32c. dupe_factor is 1. Nothing is made faster or slower on purpose.
+One process, pure Python as there: its tokenization, its pairs (a short chunk is always random, the tenth try
+may be the same document), static masking (15 %, 20 at most), padding to 128, one serialised `tf.train.Example`
+a record in a TFRecord file. The messages are written by the compiled protobuf library, as TensorFlow does; the
+checksum is zlib's crc32 in place of crc32c. dupe_factor is 1. Nothing is made faster or slower on purpose.
 
-Source: google-research/bert create_pretraining_data.py and tokenization.py (Apache-2.0); algorithm re-stated, no code taken.
+Source: google-research/bert create_pretraining_data.py and tokenization.py (Apache-2.0); algorithm re-stated,
+no code taken.
 """
 
 import random
@@ -255,9 +256,7 @@ def _example_type() -> Any:
         ("float_list", 2, kinds.TYPE_MESSAGE, False, ".tensorflow.FloatList"),
         ("int64_list", 3, kinds.TYPE_MESSAGE, False, ".tensorflow.Int64List"),
     )
-    features = message(
-        "Features", ("feature", 1, kinds.TYPE_MESSAGE, True, ".tensorflow.Features.FeatureEntry")
-    )
+    features = message("Features", ("feature", 1, kinds.TYPE_MESSAGE, True, ".tensorflow.Features.FeatureEntry"))
     entry = message(
         "FeatureEntry",
         ("key", 1, kinds.TYPE_STRING, False, ""),

@@ -1,8 +1,8 @@
 """The recipe of transformers' run_mlm example: `datasets.map` with BertTokenizerFast, then `group_texts`.
 
-As there: documents are tokenized in batches of 1,000 with special tokens and their mask, joined across documents, cut into
-blocks of 128 and the rest of each batch dropped; two passes, each cached as Arrow files. It makes no sentence pairs and
-no words. num_proc 2.
+As there: documents are tokenized in batches of 1,000 with special tokens and their mask, joined across
+documents, cut into blocks of 128 and the rest of each batch dropped; two passes, each cached as Arrow files. It
+makes no sentence pairs and no words. num_proc 2.
 
 Source: huggingface/transformers examples/pytorch/language-modeling/run_mlm.py (Apache-2.0); recipe re-stated.
 """
