@@ -4,6 +4,7 @@ Everything is measured on the written shards, not taken from the builder's own c
 builder did wrong. A hard fault stops the run; any other is a warning and shown. Nothing is repaired here.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -17,8 +18,10 @@ from bert_core.config.recipe import MaskingConfig, Objective
 from bert_core.examples.masking import MaskVocabulary, mask_batch
 from bert_core.examples.reader import ExampleSet
 from bert_core.examples.thesaurus import SimilarWords
+from bert_core.examples.token_documents import num_distinct
 from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM
-from bert_core.store.shards import list_column, read_shard, shard_paths
+from bert_core.store.shards import read_shard, shard_paths
+from bert_core.tokens.ordered_threads import map_in_order
 
 MAX_UNKNOWN_SHARE = 0.01
 """Of the tokens of text; above it the vocabulary does not fit the text."""
@@ -31,7 +34,11 @@ MAX_DUPLICATE_SHARE = 0.4
 """Of the examples of one round; above it the corpus is not deduplicated."""
 MASK_RATE_TOLERANCE = 0.02
 NUM_SAMPLED = 2_000
-_SCALARS = ["example_id", "next_sentence_label", "doc_id_a", "doc_id_b", "token_a", "token_b", "round"]
+_SCALARS = ["next_sentence_label", "doc_id_a", "doc_id_b", "token_a", "token_b", "round"]
+_COUNTED = (
+    *("next", "random", "swapped", "single"),
+    *("other_document_continuations", "continuations_out_of_order", "swapped_in_order"),
+)
 _EVER = {
     "other_document_continuations": "other document continuations",
     "continuations_out_of_order": "continuations out of order",
@@ -70,6 +77,7 @@ def audit_examples(
     vocabulary_folder: Path,
     objective: Objective = "nsp",
     unknown_characters: Sequence[Sequence[Any]] = (),
+    num_threads: int = 1,
 ) -> dict[str, Any]:
     """Measure the `train` and `held_out` examples of a folder.
 
@@ -78,6 +86,7 @@ def audit_examples(
         vocabulary_folder: vocabulary of their tokens.
         objective: what the pairs were built for.
         unknown_characters: pairs of character and count that the tokens stage found, most frequent first.
+        num_threads: threads that share the record batches.
 
     Returns:
         Plain JSON values: for each set its counts; `mask_rates`, hidden share of the maskable tokens by policy on
@@ -92,61 +101,94 @@ def audit_examples(
     faults: list[AuditFault] = []
     audit: dict[str, Any] = {"unknown_characters": [list(pair) for pair in unknown_characters]}
     for name in ("train", "held_out"):
-        audit[name] = _measure(folder, name, vocabulary.unk_id, han)
+        audit[name] = _measure(folder, name, vocabulary.unk_id, han, num_threads)
         faults += _faults_of(name, audit[name], objective)
     audit["mask_rates"] = _mask_rates(ExampleSet.open(folder, "train"), vocabulary, faults)
     audit["faults"] = [asdict(fault) for fault in faults]
     return audit
 
 
-def _measure(folder: Path, name: str, unk_id: int, han: np.ndarray) -> dict[str, Any]:
-    """Measure one set, shard by shard."""
-    scalars: list[pa.Table] = []
-    lengths, digests, num_unknown, num_han, num_in_words = [], [], 0, 0, 0
-    for path in shard_paths(folder, name):
-        table = read_shard(path)
-        scalars.append(table.select(_SCALARS))
-        tokens, offsets = list_column(table, "input_ids")
-        lengths.append(np.diff(offsets))
-        digests.append(_row_digests(tokens, offsets))
-        num_unknown += int(np.sum(tokens == unk_id))
-        word_of = np.cumsum(list_column(table, "word_starts")[0], dtype=np.int64)
-        is_han = han[tokens]
-        num_han += int(is_han.sum())
-        num_in_words += int(np.sum(is_han & (np.bincount(word_of) >= 2)[word_of]))
-    table = pa.concat_tables(scalars)
-    labels, doc_a, doc_b, token_a, token_b, rounds = (table.column(column).to_numpy() for column in _SCALARS[1:])
-    is_same, is_next, is_second = doc_a == doc_b, labels == NEXT, labels == RANDOM
-    length = np.concatenate(lengths)
-    num_examples = len(labels)
-    text_tokens = int(length.sum()) - 2 * num_examples - int(np.sum(labels != NO_PAIR))
-    # The same text in another round is meant; within one round it is a duplicate.
-    contents = np.concatenate(digests) + rounds.astype(np.uint64)
-    duplicates = num_examples - len(np.unique(contents))
+def _measure(folder: Path, name: str, unk_id: int, han: np.ndarray, num_threads: int) -> dict[str, Any]:
+    """Measure one set, batch by batch; of each example two digests are kept, to find repeated ones."""
+    batches = (batch for path in shard_paths(folder, name) for batch in read_shard(path).to_batches())
+    example_ids, contents = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    counts: Counter[str] = Counter()
+    of_length = np.zeros(1, np.int64)
+    num_rounds = 0
+    for measured in map_in_order(lambda batch: _measure_batch(batch, unk_id, han), batches, num_threads):
+        counts.update(measured.counts)
+        example_ids.append(measured.example_ids)
+        contents.append(measured.contents)
+        num_rounds = max(num_rounds, measured.num_rounds)
+        longer, shorter = sorted((of_length, measured.of_length), key=len, reverse=True)
+        longer[: len(shorter)] += shorter
+        of_length = longer
+    num_examples, num_tokens = counts["examples"], int(of_length @ np.arange(len(of_length)))
+    num_repeated, num_duplicates = (num_examples - num_distinct(np.concatenate(of)) for of in (example_ids, contents))
+    text_tokens = num_tokens - 3 * num_examples + counts["single"]
     return {
         "examples": num_examples,
-        "rounds": int(rounds.max()) + 1 if num_examples else 0,
-        "next": int(np.sum(is_next)),
-        "random": int(np.sum(is_second & ~is_same)),
-        "swapped": int(np.sum(is_second & is_same)),
-        "single": int(np.sum(labels == NO_PAIR)),
-        "other_document_continuations": int(np.sum(is_next & ~is_same)),
-        "continuations_out_of_order": int(np.sum(is_next & is_same & (token_a >= token_b))),
-        "swapped_in_order": int(np.sum(is_second & is_same & (token_a <= token_b))),
-        "repeated_example_ids": num_examples - len(np.unique(table.column("example_id").to_numpy())),
-        "duplicates": duplicates,
-        "duplicate_share": _share(duplicates, num_examples),
-        "tokens": int(length.sum()),
-        "mean_tokens": _share(length.sum(), num_examples),
-        "longest_tokens": int(length.max()) if num_examples else 0,
-        "fill": _share(length.sum(), num_examples * int(length.max())) if num_examples else 0.0,
-        "unknown_share": _share(num_unknown, text_tokens),
-        "han_tokens": num_han,
-        "segmenter_coverage": _share(num_in_words, num_han),
+        "rounds": num_rounds,
+        **{measure: counts[measure] for measure in _COUNTED},
+        "repeated_example_ids": num_repeated,
+        "duplicates": num_duplicates,
+        "duplicate_share": _share(num_duplicates, num_examples),
+        "tokens": num_tokens,
+        "mean_tokens": _share(num_tokens, num_examples),
+        "longest_tokens": len(of_length) - 1,
+        "fill": _share(num_tokens, num_examples * (len(of_length) - 1)),
+        "unknown_share": _share(counts["unknown"], text_tokens),
+        "han_tokens": counts["han"],
+        "segmenter_coverage": _share(counts["in_words"], counts["han"]),
         "length_histogram": {
-            f"{low}-{high - 1}": int(np.sum((length >= low) & (length < high))) for low, high in pairwise(_LENGTH_EDGES)
+            f"{low}-{high - 1}": int(of_length[low:high].sum()) for low, high in pairwise(_LENGTH_EDGES)
         },
     }
+
+
+@dataclass(frozen=True)
+class _BatchMeasures:
+    """What a record batch of examples is like."""
+
+    counts: dict[str, int]
+    example_ids: np.ndarray
+    """uint64, shape (num_examples,)."""
+    contents: np.ndarray
+    """Digest of tokens and round, uint64: the same text in another round is meant, within one it is a duplicate."""
+    of_length: np.ndarray
+    """Examples of each length, int64, shape (longest_tokens + 1,)."""
+    num_rounds: int
+
+
+def _measure_batch(batch: pa.RecordBatch, unk_id: int, han: np.ndarray) -> _BatchMeasures:
+    from bert_core.examples.audit_kernels import measure_rows
+
+    tokens, word_starts = batch.column("input_ids"), batch.column("word_starts").values
+    offsets = tokens.offsets.to_numpy()
+    bits = np.frombuffer(word_starts.buffers()[1] or b"", np.uint8)
+    digests, num_unknown, num_han, num_in_words = measure_rows(
+        tokens.values.to_numpy(), offsets, bits, word_starts.offset - int(offsets[0]), han, unk_id
+    )
+    labels, doc_a, doc_b, token_a, token_b, rounds = (batch.column(column).to_numpy() for column in _SCALARS)
+    is_same, is_next, is_second = doc_a == doc_b, labels == NEXT, labels == RANDOM
+    counted = {
+        "next": is_next,
+        "random": is_second & ~is_same,
+        "swapped": is_second & is_same,
+        "single": labels == NO_PAIR,
+        "other_document_continuations": is_next & ~is_same,
+        "continuations_out_of_order": is_next & is_same & (token_a >= token_b),
+        "swapped_in_order": is_second & is_same & (token_a <= token_b),
+    }
+    counts = {measure: int(np.count_nonzero(mask)) for measure, mask in counted.items()}
+    counts |= {"examples": len(labels), "unknown": num_unknown, "han": num_han, "in_words": num_in_words}
+    return _BatchMeasures(
+        counts,
+        batch.column("example_id").to_numpy().copy(),
+        digests + rounds.astype(np.uint64),
+        np.bincount(np.diff(offsets)),
+        int(rounds.max()) + 1,
+    )
 
 
 def _faults_of(name: str, measured: dict[str, Any], objective: Objective) -> Iterator[AuditFault]:
@@ -189,13 +231,6 @@ def _han_entries(vocabulary_folder: Path) -> np.ndarray:
 def _share(part: float, whole: float) -> float:
     """Divide and round to six digits; 0 of nothing is 0."""
     return round(float(part) / float(whole), 6) if whole else 0.0
-
-
-def _row_digests(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Digest the tokens of each row, uint64; equal rows have equal digests."""
-    from bert_core.examples.reader_kernels import row_digests
-
-    return row_digests(tokens, offsets)
 
 
 def _mask_rates(train: ExampleSet, vocabulary: MaskVocabulary, faults: list[AuditFault]) -> dict[str, float]:

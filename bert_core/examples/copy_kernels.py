@@ -9,6 +9,30 @@ from bert_core.store.schemas import NO_PAIR
 
 
 @njit(cache=True, nogil=True)
+def take_values(values, starts, stops):
+    """Copy values[start:stop] of all pairs, one after the other."""
+    taken = np.empty(np.sum(stops - starts), values.dtype)
+    at = 0
+    for row in range(starts.size):
+        for index in range(stops[row] - starts[row]):
+            taken[at + index] = values[starts[row] + index]
+        at += stops[row] - starts[row]
+    return taken
+
+
+@njit(cache=True, nogil=True)
+def take_bits(bits, starts, stops):
+    """Unpack bits start to stop of all pairs, lowest bit of a byte first, one after the other, uint8."""
+    taken = np.empty(np.sum(stops - starts), np.uint8)
+    at = 0
+    for row in range(starts.size):
+        for bit in range(starts[row], stops[row]):
+            taken[at] = (bits[bit >> 3] >> (bit & 7)) & 1
+            at += 1
+    return taken
+
+
+@njit(cache=True, nogil=True)
 def example_ids_of(plan, doc_keys, token_offsets, round_):
     """Digest where each example comes from, uint64."""
     digests = np.empty(plan.shape[0], np.uint64)
@@ -93,9 +117,12 @@ def copy_out(plan, ids, word_starts, entity_offsets, entity_starts, entity_lengt
         at += 1
         for side in range(1 if line[LABEL] == NO_PAIR else 2):
             start, length = line[START_B if side else START_A], line[LENGTH_B if side else LENGTH_A]
+            # two plain loops, which are compiled to copies of many tokens at once
             for token in range(length):
                 tokens[at + token] = ids[start + token]
-                words[at + token] = token == 0 or word_starts[start + token]
+            for token in range(length):
+                words[at + token] = word_starts[start + token]
+            words[at] = 1
             at += length
             tokens[at], words[at] = sep_id, 1
             at += 1

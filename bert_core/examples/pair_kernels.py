@@ -127,6 +127,8 @@ def _random_b(document, split, true_length, most_tokens, key, doc_ids, ids, piec
 
 @njit(cache=True, nogil=True)
 def plan_pairs(
+    first_document,
+    stop_document,
     doc_ids,
     doc_keys,
     ids,
@@ -140,9 +142,11 @@ def plan_pairs(
     short_probability,
     is_order,
 ):
-    """Walk every document and plan its examples.
+    """Walk some documents, one after the other, and plan their examples.
 
     Args:
+        first_document: where the walk begins; a random B comes from any document.
+        stop_document: one past the last document to walk.
         doc_ids: digest of each document; equal ones are duplicates and never a random B of each other.
         doc_keys: what each document's draws are keyed by; differs between duplicates.
         ids: tokens of all documents.
@@ -160,9 +164,9 @@ def plan_pairs(
         The plan, int64, shape (num_examples, NUM_FIELDS); pairs planned; tokens cut off to fit; examples that
         were to be pairs and found no honest B.
     """
-    plan = np.empty((piece_starts.size - 1, NUM_FIELDS), np.int64)
+    plan = np.empty((piece_offsets[stop_document] - piece_offsets[first_document], NUM_FIELDS), np.int64)
     num_examples, num_pairs, num_cut, num_without_negative = 0, 0, 0, 0
-    for document in range(doc_ids.size):
+    for document in range(first_document, stop_document):
         piece, stop = piece_offsets[document], piece_offsets[document + 1]
         document_key = child(pair_key, doc_keys[document])
         example = 0
@@ -232,15 +236,17 @@ def plan_pairs(
 
 
 @njit(cache=True, nogil=True)
-def plan_packs(doc_keys, piece_starts, piece_offsets, pack_key, longest_tokens, short_probability):
-    """Plan examples of one segment: whole sentences of one document, one after the other, while they fit.
+def plan_packs(
+    first_document, stop_document, doc_keys, piece_starts, piece_offsets, pack_key, longest_tokens, short_probability
+):
+    """Plan some documents' examples of one segment: whole sentences of a document, one after the other, while they fit.
 
     Returns:
         The plan, int64, shape (num_examples, NUM_FIELDS).
     """
-    plan = np.empty((piece_starts.size - 1, NUM_FIELDS), np.int64)
+    plan = np.empty((piece_offsets[stop_document] - piece_offsets[first_document], NUM_FIELDS), np.int64)
     num_examples = 0
-    for document in range(doc_keys.size):
+    for document in range(first_document, stop_document):
         piece, stop = piece_offsets[document], piece_offsets[document + 1]
         document_key = child(pack_key, doc_keys[document])
         example = 0

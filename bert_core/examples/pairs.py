@@ -42,6 +42,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,11 +56,13 @@ from bert_core.progress import Progress, silent
 from bert_core.randomness import key_of
 from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM, SWAPPED, examples_schema
 from bert_core.store.shards import list_array, token_type, write_shards
+from bert_core.tokens.ordered_threads import available_threads, map_in_order
 
 if TYPE_CHECKING:
     from bert_core.tokens.tokenizer import WordPieceTokenizer
 
-_ROWS_PER_TABLE = 1 << 16
+_TOKENS_PER_PLAN = 1 << 20
+_ROWS_PER_TABLE = 1 << 13
 _COUNTS = ("examples", "pairs", "next", "random", "swapped", "single", "tokens", "cut_tokens", "without_negative")
 _NO_PAIRS = "set examples.objective: none"
 
@@ -71,6 +74,7 @@ def build_examples(
     seed: int,
     folder: Path,
     progress: Progress = silent,
+    num_threads: int | None = None,
 ) -> dict:
     """Write `train-*.arrow` (rounds in order), `held_out-*.arrow` (round 0 alone) and `audit.json`.
 
@@ -81,6 +85,7 @@ def build_examples(
         seed: of the run.
         folder: empty folder to write into.
         progress: told of documents walked over.
+        num_threads: threads that copy examples out, empty for all processors; the result does not depend on it.
 
     Returns:
         Plain JSON values by set: documents, examples, pairs, next (or in order), random, swapped, single, tokens,
@@ -93,7 +98,7 @@ def build_examples(
     from bert_core.examples.audit import audit_examples
     from bert_core.tokens.tokenizer import WordPieceTokenizer
 
-    objective = examples.objective
+    objective, num_threads = examples.objective, num_threads or available_threads()
     tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
     index = DocumentIndex.read(tokens_folder)
     if not len(index.doc_ids):
@@ -115,7 +120,7 @@ def build_examples(
         progress(walked, total, "documents")
 
     for name, (documents, num_rounds) in sets.items():
-        builder = _SetBuilder(examples, seed, name, tokenizer, advance)
+        builder = _SetBuilder(examples, seed, name, tokenizer, advance, num_threads)
         groups = documents.by_shard() if name == "train" else [documents] if len(documents.doc_ids) else []
         schema = examples_schema(tokenizer.vocabulary_size)
         write_shards(folder, name, schema, builder.tables(groups, num_rounds))
@@ -125,7 +130,7 @@ def build_examples(
             f"{tokens_folder}: no pair of sentences among {len(train.doc_ids)} documents, expected documents of two "
             f"sentences and texts that differ; check the corpus format, or {_NO_PAIRS}"
         )
-    audit = audit_examples(folder, vocabulary_folder, objective, _unknown_characters(tokens_folder))
+    audit = audit_examples(folder, vocabulary_folder, objective, _unknown_characters(tokens_folder), num_threads)
     (folder / "audit.json").write_text(json.dumps(audit, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     hard = [fault for fault in audit["faults"] if fault["is_hard"]]
     if hard:
@@ -141,6 +146,22 @@ def _unknown_characters(tokens_folder: Path) -> list:
     return counts.get("unknown_characters", [])
 
 
+@dataclass(frozen=True)
+class _Pieces:
+    """Sentences of a group of documents, or the parts of those that are too long."""
+
+    starts: np.ndarray
+    """First token of each piece and the end, int64."""
+    offsets: np.ndarray
+    """First piece of each document and the end, int64."""
+    begins: np.ndarray
+    """Whether a piece begins a sentence, bool."""
+    is_paired: bool
+    """Whether examples are pairs."""
+    longest_tokens: int
+    """Most tokens of an example without its special tokens."""
+
+
 @dataclass
 class _SetBuilder:
     """Builds the examples of one set and counts them on the way."""
@@ -150,6 +171,7 @@ class _SetBuilder:
     name: str
     tokenizer: "WordPieceTokenizer"
     advance: Callable[[int], None]
+    num_threads: int
     counts: Counter[str] = field(default_factory=Counter)
 
     def counts_by_name(self) -> dict[str, int]:
@@ -157,24 +179,35 @@ class _SetBuilder:
         return {name: int(self.counts[name]) for name in _COUNTS}
 
     def tables(self, groups: list[DocumentIndex], num_rounds: int) -> Iterator[pa.Table]:
-        """Yield the examples of all rounds, in order; a single group is read once."""
-        load = lru_cache(maxsize=1)(lambda number: TokenDocuments.load(groups[number]))
+        """Yield the examples of all rounds, in order, copied out by several threads."""
+        return map_in_order(lambda planned: self._table(*planned), self._planned(groups, num_rounds), self.num_threads)
+
+    def _planned(
+        self, groups: list[DocumentIndex], num_rounds: int
+    ) -> Iterator[tuple[TokenDocuments, np.ndarray, int]]:
+        """Plan and count examples, in order, a run of documents at a time; a single group is read once."""
+        load = lru_cache(maxsize=1)(lambda number: TokenDocuments.load(groups[number], self.num_threads))
         for round_ in range(num_rounds):
             for number, group in enumerate(groups):
                 documents = load(number)
-                plan = self._plan(documents, group.num_distinct, round_)
-                for first in range(0, len(plan), _ROWS_PER_TABLE):
-                    yield self._table(documents, plan[first : first + _ROWS_PER_TABLE], round_)
-                self.advance(len(documents.doc_ids))
+                pieces = self._pieces(documents, group.num_distinct)
+                wanted = np.arange(0, documents.offsets[-1], _TOKENS_PER_PLAN)
+                borders = np.append(np.unique(np.searchsorted(documents.offsets[:-1], wanted)), len(documents.doc_ids))
+                for first, stop in pairwise(borders.tolist()):
+                    plan = self._plan(documents, pieces, first, stop, round_)
+                    self._count(plan)
+                    for row in range(0, len(plan), _ROWS_PER_TABLE):
+                        yield documents, plan[row : row + _ROWS_PER_TABLE], round_
+                    self.advance(stop - first)
 
-    def _plan(self, documents: TokenDocuments, num_distinct: int, round_: int) -> np.ndarray:
-        """Plan the examples of one group in one round; a lone held-out document is packed without pairs."""
-        from bert_core.examples import pair_kernels
+    def _pieces(self, documents: TokenDocuments, num_distinct: int) -> "_Pieces":
+        """Cut what is too long for an example; a lone held-out document is packed without pairs."""
+        from bert_core.examples.pair_kernels import cut_sentences
 
         objective = self.examples.objective
         is_paired = objective == "sop" or (objective == "nsp" and num_distinct >= 2)
         longest_tokens = self.examples.max_tokens - (3 if is_paired else 2)
-        piece_starts, piece_offsets, begins = pair_kernels.cut_sentences(
+        starts, offsets, begins = cut_sentences(
             documents.sentence_lengths,
             documents.sentence_offsets,
             documents.offsets,
@@ -182,28 +215,61 @@ class _SetBuilder:
             longest_tokens,
             longest_tokens // 2 if is_paired else longest_tokens,
         )
+        return _Pieces(starts, offsets, begins, is_paired, longest_tokens)
+
+    def _plan(
+        self, documents: TokenDocuments, pieces: "_Pieces", first_document: int, stop_document: int, round_: int
+    ) -> np.ndarray:
+        """Plan the examples of some documents of a group in one round."""
+        from bert_core.examples import pair_kernels
+
         key = key_of(self.seed, "pairs", round_)
         short_probability = self.examples.short_sequence_probability
-        if not is_paired:
+        if not pieces.is_paired:
             return pair_kernels.plan_packs(
-                documents.doc_keys, piece_starts, piece_offsets, key, longest_tokens, short_probability
+                first_document,
+                stop_document,
+                documents.doc_keys,
+                pieces.starts,
+                pieces.offsets,
+                key,
+                pieces.longest_tokens,
+                short_probability,
             )
         plan, num_pairs, num_cut, num_without_negative = pair_kernels.plan_pairs(
+            first_document,
+            stop_document,
             documents.doc_ids,
             documents.doc_keys,
             documents.ids,
-            piece_starts,
-            piece_offsets,
-            begins,
+            pieces.starts,
+            pieces.offsets,
+            pieces.begins,
             key,
             key_of(self.seed, "labels", self.name),
             self.counts["pairs"],
-            longest_tokens,
+            pieces.longest_tokens,
             short_probability,
-            objective == "sop",
+            self.examples.objective == "sop",
         )
         self.counts.update(pairs=num_pairs, cut_tokens=num_cut, without_negative=num_without_negative)
         return plan
+
+    def _count(self, plan: np.ndarray) -> None:
+        """Add planned examples to the counts."""
+        from bert_core.examples import pair_kernels as kernels
+
+        labels, is_same = plan[:, kernels.LABEL], plan[:, kernels.DOC_A] == plan[:, kernels.DOC_B]
+        num_single = np.count_nonzero(labels == NO_PAIR)
+        text_tokens = plan[:, kernels.LENGTH_A].sum() + plan[:, kernels.LENGTH_B].sum()
+        self.counts.update(
+            examples=len(plan),
+            next=np.count_nonzero(labels == NEXT),
+            random=np.count_nonzero((labels == RANDOM) & ~is_same),
+            swapped=np.count_nonzero((labels == SWAPPED) & is_same),
+            single=num_single,
+            tokens=int(text_tokens) + 3 * len(plan) - num_single,
+        )
 
     def _table(self, documents: TokenDocuments, plan: np.ndarray, round_: int) -> pa.Table:
         """Copy planned examples into a table."""
@@ -221,18 +287,9 @@ class _SetBuilder:
             self.tokenizer.sep_id,
         )
         labels, doc_a, doc_b = plan[:, kernels.LABEL], plan[:, kernels.DOC_A], plan[:, kernels.DOC_B]
-        is_pair = labels != NO_PAIR
         token_a = plan[:, kernels.START_A] - documents.offsets[doc_a]
-        token_b = np.where(is_pair, plan[:, kernels.START_B] - documents.offsets[doc_b], -1)
+        token_b = np.where(labels != NO_PAIR, plan[:, kernels.START_B] - documents.offsets[doc_b], -1)
         example_ids = copy_kernels.example_ids_of(plan, documents.doc_keys, documents.offsets, round_)
-        self.counts.update(
-            examples=len(plan),
-            next=int(np.sum(labels == NEXT)),
-            random=int(np.sum((labels == RANDOM) & (doc_a != doc_b))),
-            swapped=int(np.sum((labels == SWAPPED) & (doc_a == doc_b))),
-            single=int(np.sum(~is_pair)),
-            tokens=len(tokens),
-        )
         columns = {
             "example_id": pa.array(example_ids),
             "input_ids": list_array(tokens, offsets, token_type(self.tokenizer.vocabulary_size)),

@@ -8,8 +8,6 @@ entity_starts, values of entity_lengths. Columns of equal row lengths share the 
 import numpy as np
 from numba import njit
 
-from bert_core.examples.draw_kernels import child
-
 _EXAMPLE_ID, _LENGTH_A, _LABEL, _TOKEN_OFFSETS, _TOKENS, _WORD_BITS = range(6)
 _ENTITY_OFFSETS, _ENTITY_STARTS, _ENTITY_LENGTHS = range(6, 9)
 
@@ -70,15 +68,3 @@ def gather(
         for entity in range(entity_offsets[target + 1] - low):
             entity_starts[low + entity] = int32_view[places[batch, _ENTITY_STARTS] + source + entity]
             entity_lengths[low + entity] = int32_view[places[batch, _ENTITY_LENGTHS] + source + entity]
-
-
-@njit(cache=True, nogil=True)
-def row_digests(tokens, offsets):
-    """Digest the tokens of each row, uint64; equal rows have equal digests."""
-    digests = np.empty(offsets.size - 1, np.uint64)
-    for row in range(digests.size):
-        digest = np.uint64(0)
-        for token in range(offsets[row], offsets[row + 1]):
-            digest = child(digest, tokens[token])
-        digests[row] = digest
-    return digests

@@ -188,7 +188,7 @@ def _most_frequent_unknown(in_unknown: Counter[str], tokenizer: WordPieceTokeniz
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-    """Cut documents into runs of at most CHUNK_BYTES of text, at least one document each; one shard is mapped at once."""
+    """Cut documents into runs of at most CHUNK_BYTES of text, at least one each; shards are mapped one by one."""
     for path in paths:
         for batch in read_shard(path).select(["doc_id", "text"]).to_batches():
             num_bytes = pc.call_function("binary_length", [batch.column("text")]).to_numpy(zero_copy_only=False)

@@ -517,12 +517,13 @@ def test_no_tokens_at_all_is_an_error(build):
 def test_sentences_that_do_not_add_up_are_an_error(build, monkeypatch):
     from bert_core.examples import token_documents
 
-    list_column = token_documents.list_column
+    take_lists = token_documents._take_lists
 
-    def damaged(table, name):
-        values, offsets = list_column(table, name)
-        return (values + 1, offsets) if name == "sentence_lengths" else (values, offsets)
+    def damaged(chosen):
+        taken = take_lists(chosen)
+        values, lengths = taken["sentence_lengths"]
+        return taken | {"sentence_lengths": (values + 1, lengths)}
 
-    monkeypatch.setattr(token_documents, "list_column", damaged)
+    monkeypatch.setattr(token_documents, "_take_lists", damaged)
     with pytest.raises(StoreError, match="its sentences have 60 tokens, its row 54"):
         build(many_documents(4))
