@@ -1,8 +1,10 @@
 """Pretraining batches: which examples, in which order, masked and padded.
 
 The batch of a step is a function of (seed, step) alone, so a resumed run continues with an integer. Within a window of
-32 batches examples are sorted by length before they are cut into batches, which leaves little padding; the batches then
-get a random order again. Masks are drawn here, when a batch is read, and differ in every epoch.
+256 batches examples are sorted by length before they are cut into batches, so that examples of one batch are about as
+long as each other and less than 2 % of a batch is padding; the batches then get a random order again. Which examples
+share a batch changes with every epoch, because windows are cut from a new random order. Masks are drawn here, when a
+batch is read, and differ in every epoch.
 """
 # ruff: noqa: N806 -- capitals at the end of a name are axes
 
@@ -21,8 +23,11 @@ from bert_core.examples.reader import ExampleSet
 from bert_core.model.pretraining import PretrainingBatch
 from bert_core.randomness import key_of, permutation
 
-WINDOW_BATCHES = 32
-LENGTH_MULTIPLE = 8
+WINDOW_BATCHES = 256
+"""Batches that are sorted together. Of the demo's pairs 3.2 % is padding with 32, 0.5 % with 256."""
+LENGTH_MULTIPLE = {"cpu": 1, "cuda": 8}
+"""Batches are padded to a multiple of this many tokens, by type of device. A CPU is as fast with odd lengths; the
+matrix units of a GPU are not."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -110,6 +115,7 @@ def draw_batch(
     seed: int,
     epoch: int,
     pad_id: int = 0,
+    length_multiple: int = 1,
 ) -> DrawnBatch:
     """Read, mask and pad `rows`.
 
@@ -121,6 +127,7 @@ def draw_batch(
         seed: seed of the run.
         epoch: masks are a function of (seed, epoch, example id).
         pad_id: id of [PAD].
+        length_multiple: the batch is as wide as its longest example, up to the next multiple of this, tokens.
     """
     ragged = examples.take(rows)
     masked_ids, is_target = mask_batch(
@@ -137,7 +144,7 @@ def draw_batch(
         vocabulary,
     )
     lengths = np.diff(ragged.offsets)
-    width = -(-int(lengths.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    width = -(-int(lengths.max()) // length_multiple) * length_multiple
     row_of_token = np.repeat(np.arange(len(lengths)), lengths)
     column_of_token = np.arange(len(ragged.input_ids)) - np.repeat(ragged.offsets[:-1], lengths)
     place_of_token = row_of_token * width + column_of_token

@@ -27,7 +27,7 @@ from bert_core.progress import Progress
 from bert_core.randomness import seed_of
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.tokens.vocabulary_files import load_vocabulary
-from bert_core.training.batches import BatchPlan, DrawnBatch, draw_batch, prefetch
+from bert_core.training.batches import LENGTH_MULTIPLE, BatchPlan, DrawnBatch, draw_batch, prefetch
 from bert_core.training.device import choose_device
 from bert_core.training.evaluation import evaluate_pretraining, evaluation_batches
 from bert_core.training.history import EVALUATION_COLUMNS, STEP_COLUMNS, History
@@ -189,8 +189,16 @@ class _Training:
 
     def _draw(self, step: int) -> DrawnBatch:
         epoch, rows = self.plan.rows(step)
-        masking = self.config.masking
-        return draw_batch(self.examples, rows, masking, self.vocabulary, self.job.seed, epoch, self.pad_id)
+        return draw_batch(
+            self.examples,
+            rows,
+            self.config.masking,
+            self.vocabulary,
+            self.job.seed,
+            epoch,
+            self.pad_id,
+            LENGTH_MULTIPLE.get(self.device.device.type, 8),
+        )
 
     def _step(self, batch: DrawnBatch, runs: RunFiles) -> None:
         """Do one optimizer step, or raise before it where a number is not finite."""

@@ -56,14 +56,40 @@ def test_orders_differ_between_epochs_seeds_and_stages():
     assert first != plan_of([64], 8, stage="domain_transfer").rows(0)[1].tolist()
 
 
-def test_batches_of_like_lengths_are_padded_little():
-    lengths = np.random.default_rng(0).integers(5, 128, 4096)
-    plan = BatchPlan(lengths, [np.arange(4096)], 32, 1, "pretrain")
+def lengths_of_reviews(random: np.random.Generator, num_rows: int) -> np.ndarray:
+    """Single sentences and pairs: a third short and skewed, the rest up to the limit of 128."""
+    short = np.clip(random.lognormal(3.3, 0.7, num_rows), 3, 128)
+    return np.where(random.random(num_rows) < 0.35, short, np.clip(random.normal(100, 40, num_rows), 8, 128)).astype(
+        int
+    )
+
+
+DISTRIBUTIONS = {
+    "even": lambda random, num_rows: random.integers(5, 128, num_rows),
+    "single sentences": lambda random, num_rows: np.clip(random.lognormal(3.2, 0.7, num_rows), 3, 128).astype(int),
+    "reviews": lengths_of_reviews,
+    "full": lambda random, num_rows: np.where(random.random(num_rows) < 0.9, 128, random.integers(5, 128, num_rows)),
+}
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("batch_examples", [16, 32, 64])
+def test_less_than_two_hundredths_of_the_batches_is_padding(name: str, batch_examples: int):
+    lengths = DISTRIBUTIONS[name](np.random.default_rng(0), 16_384)
+    plan = BatchPlan(lengths, [np.arange(len(lengths))], batch_examples, 1, "pretrain")
     batches = [plan.rows(step)[1] for step in range(plan.num_batches(0))]
     padded = sum(len(rows) * lengths[rows].max() for rows in batches)
-    assert lengths.sum() / padded > 0.95
+    assert 1.0 - lengths.sum() / padded < 0.02
     in_order = [int(lengths[rows].max()) for rows in batches]
     assert in_order != sorted(in_order)
+
+
+def test_examples_that_share_a_batch_part_in_the_next_epoch():
+    plan = BatchPlan(np.full(2_048, 64), [np.arange(2_048)], 32, 1, "pretrain")
+    first, second = (
+        {frozenset(plan.rows(step)[1].tolist()) for step in range(epoch * 64, epoch * 64 + 64)} for epoch in (0, 1)
+    )
+    assert max(len(one & other) for one in first for other in second) < 16
 
 
 @pytest.fixture
@@ -72,14 +98,16 @@ def opened(pretraining_folders: tuple[Path, Path]) -> tuple[ExampleSet, MaskVoca
     return ExampleSet.open(examples, "train"), MaskVocabulary.from_folder(vocabulary)
 
 
-def test_tensors_of_a_batch_restate_the_examples(opened: tuple[ExampleSet, MaskVocabulary]):
+@pytest.mark.parametrize("length_multiple", LENGTH_MULTIPLE.values())
+def test_tensors_of_a_batch_restate_the_examples(opened: tuple[ExampleSet, MaskVocabulary], length_multiple: int):
     examples, vocabulary = opened
     rows = np.array([4, 0, 17])
-    batch = draw_batch(examples, rows, MaskingConfig(policy="token"), vocabulary, 1, 0)
+    masking = MaskingConfig(policy="token")
+    batch = draw_batch(examples, rows, masking, vocabulary, 1, 0, length_multiple=length_multiple)
     ragged, tensors = examples.take(rows), batch.tensors
     width = tensors.input_ids_BS.shape[1]
-    assert width % LENGTH_MULTIPLE == 0
-    assert width - int(tensors.lengths_B.max()) < LENGTH_MULTIPLE
+    assert width % length_multiple == 0
+    assert width - int(tensors.lengths_B.max()) < length_multiple
     restored = tensors.input_ids_BS.clone().flatten()
     restored[tensors.target_positions_N] = tensors.target_ids_N
     for index in range(3):
