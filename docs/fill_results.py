@@ -15,10 +15,9 @@ from pathlib import Path
 
 from bert_core.errors import BertlineError
 from bert_core.report.formats import duration
-from bert_core.report.tables import markdown_table, score_rows, stage_rows
+from bert_core.report.tables import ScoreRow, StageRow, markdown_table, score_rows
 from bert_core.stages.line import LineRequest, open_line
-from bert_core.store.manifest import Manifest
-from flows.terminal import manifests_of
+from flows.terminal import manifests_of, rows_of
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- result:begin -->", "<!-- result:end -->"
@@ -49,22 +48,23 @@ _NOTES = {
 }
 
 
-def result_text(manifests: Sequence[Manifest], language: str, machine: str = "") -> str:
+def result_text(scores: Sequence[ScoreRow], stages: Sequence[StageRow], language: str, machine: str = "") -> str:
     """Return the tables of scores and stages, with one line about the run.
 
     Args:
-        manifests: of a finished run, parents first.
+        scores: of the fine-tuned models and references of a finished run.
+        stages: what each stage made, parents first.
         language: `en` or `zh`.
         machine: what it ran on, in words; empty to leave it out.
     """
-    tables = [markdown_table(score_rows(manifests)), markdown_table(stage_rows(manifests))]
+    tables = [markdown_table(scores), markdown_table(stages)]
     if language == "zh":
         tables = [_in_chinese(table) for table in tables]
     where = {"en": f", on {machine}", "zh": f"（{machine}）"}[language] if machine else ""
-    time = duration(sum(manifest.seconds for manifest in manifests))
+    time = duration(sum(row.seconds for row in stages))
     if language == "zh":
         time = _chinese_times(time)
-    note = _NOTES[language].format(num_stages=len(manifests), time=time, machine=where)
+    note = _NOTES[language].format(num_stages=len(stages), time=time, machine=where)
     return "\n".join([*(table for table in tables if table), note]) + "\n"
 
 
@@ -108,10 +108,11 @@ def main() -> None:
     missing = [stage.id for stage in line.stages.values() if stage.kind != "slices" and stage.id not in found]
     if missing:
         sys.exit(f"{arguments.recipe}: {', '.join(missing)} do not stand; run `bertline run {arguments.recipe}` first")
+    scores, stages = score_rows(list(found.values())), rows_of(line)
     for name, language in READMES.items():
         path = ROOT / name
         machine = arguments.machine if language == "en" else arguments.machine_zh
-        result = result_text(list(found.values()), language, machine)
+        result = result_text(scores, stages, language, machine)
         path.write_text(fill(path.read_text(encoding="utf-8"), result), encoding="utf-8")
 
 

@@ -330,6 +330,7 @@ def test_the_picture_is_one_svg_with_a_title_and_both_colour_schemes() -> None:
 
 
 def test_results_go_between_the_markers_in_both_languages() -> None:
+    from bert_core.report.tables import score_rows, stage_rows
     from bert_core.store.manifest import Manifest, Parent
 
     fill_results = script("fill_results")
@@ -354,8 +355,9 @@ def test_results_go_between_the_markers_in_both_languages() -> None:
             seconds=70.0,
         ),
     ]
-    english = fill_results.result_text(manifests, "en", "2 CPU cores")
-    chinese = fill_results.result_text(manifests, "zh", "2 个 CPU 核")
+    rows = score_rows(manifests), stage_rows(manifests)
+    english = fill_results.result_text(*rows, "en", "2 CPU cores")
+    chinese = fill_results.result_text(*rows, "zh", "2 个 CPU 核")
     assert "| mood | task_transfer (this run) | 87.5 % | 87.0 % ★ | 0.750 | 400 |" in english
     assert "2 stages, 1 min 12 s of building added up, on 2 CPU cores. ★ marks the best of a task." in english
     assert "| 任务 | 起点 | 准确率 | 宏平均 F1 | MCC | 测试样本 |" in chinese
