@@ -43,6 +43,10 @@ _OURS_NOTE = (
     "stored, words of one character (words.segmenter none)."
 )
 _RAW_NOTE = "Ours also reads JSON lines, decodes, cleans, splits, drops exact duplicates and reads the vocabulary."
+_TOKENIZING_NOTE = (
+    "Sentences in a Python list to the ids of all in one numpy array, 1 thread; ours finds each token's characters as "
+    "well. The share of sentences in which a peer's ids are those of the tokenizers library is given with the checks."
+)
 _MASKING_NOTE = (
     "Batches of 256 examples of up to 128 tokens, 1 thread. Ours: rows read from shards, masked, padded, tensors. "
     "DataCollatorForLanguageModeling: lists of ids in memory, masked, padded, tensors."
@@ -150,13 +154,13 @@ def _building_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str, 
     ):
         place = folder / module
         place.mkdir()
-        part = text.write_parts(documents, place, num_bytes)
-        inputs = {"sentences": str(part["sentences"])} if name == GOOGLE else {"documents": str(part["documents"])}
+        part = text.write_part(documents, place, num_bytes)
+        inputs = {"sentences": str(part.sentences)} if name == GOOGLE else {"documents": str(part.documents)}
         made = run_alone(
             f"benchmarks.peers.{module}:build", vocabulary=corpus.vocabulary, output=str(place / "output"), **inputs
         )
         shutil.rmtree(place)
-        megabytes = int(part["num_bytes"]) / 1e6
+        megabytes = part.num_bytes / 1e6
         facts[f"{module} {language}"] = {"megabytes": megabytes, **made}
         shown, both = f"{name}, {megabytes:.2g} MB", f"{_OURS_NOTE} {note}"
         work = f"documents to examples, {language}"
@@ -187,11 +191,11 @@ def _rates(built: dict[str, Any], key: str, megabytes: float) -> tuple[float, fl
 
 
 def _tokenizing_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str, Any]) -> list[Row]:
-    part = text.write_parts(Path(corpus.built["folders"]["documents/text"]), folder, sizes.tokenizing)
+    part = text.write_part(Path(corpus.built["folders"]["documents/text"]), folder, sizes.tokenizing)
     found = run_alone(
         "benchmarks.tokenizing:measure",
         environment=ONE_THREAD,
-        sentences=str(part["sentences"]),
+        sentences=str(part.sentences),
         vocabulary=corpus.vocabulary,
         language=corpus.language,
         num_bytes=sizes.tokenizing,
@@ -202,14 +206,12 @@ def _tokenizing_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str
         "equal": found["equal"]["ours"] == 1.0,
         "by": found["equal"],
     }
-    note = (
-        "Sentences in a Python list to the ids of all in one numpy array, one thread; ours finds each token's characters "
-        "as well. Peers' share of sentences with the ids of the tokenizers library is in the JSON."
-    )
     work, rates = f"tokenizing, {corpus.language}, 1 thread", found["rates"]
     names = {"tokenizers": "tokenizers encode_batch_fast"}
     return [
-        _row(work, rates["ours"], rates[name], names.get(name, name), "MB/s", note) for name in rates if name != "ours"
+        _row(work, rates["ours"], rates[name], str(names.get(name, name)), "MB/s", _TOKENIZING_NOTE)
+        for name in rates
+        if name != "ours"
     ] + [
         Row(work, float(f"{rates['ours']:.4g}"), None, f"{name} (not installed)", "MB/s", None, None)
         for name in found["absent"]
@@ -274,9 +276,6 @@ def _process_rows(corpus: Corpus, sizes: Sizes, facts: dict[str, Any], *, ten_ti
         facts["ten times the text"] = {key: long[key] for key in ("text_bytes", "peak_mib", "seconds", "cpu_seconds")}
         work = f"peak memory, zh, {long['text_bytes'] / 1e6:.0f} MB"
         name = f"bertline at {corpus.megabytes:.0f} MB"
-        note = (
-            "Anonymous memory of the process and its children; pages of mapped files are not counted. 1 is no growth."
-        )
         rows.append(_row(work, long["peak_mib"], corpus.built["peak_mib"], name, "MiB", _MEMORY_NOTE))
     return rows
 

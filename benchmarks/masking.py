@@ -85,7 +85,7 @@ def _collator(shards: Any, batches: list[np.ndarray], vocabulary: str, whole_wor
     """
     import warnings
 
-    from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
+    from transformers import BertTokenizerFast, DataCollatorForLanguageModeling  # type: ignore
 
     warnings.simplefilter("ignore")
     tokenizer = BertTokenizerFast(str(Path(vocabulary) / "vocab.txt"), do_lower_case=True)

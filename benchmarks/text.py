@@ -13,6 +13,7 @@ import json
 import re
 import sysconfig
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bert_core.randomness import key_of, permutation
@@ -76,21 +77,27 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
-def write_parts(documents_folder: Path, folder: Path, num_bytes: int) -> dict[str, Path | int]:
-    """Write the first documents of a built corpus in the forms that the peers read.
+@dataclass(frozen=True)
+class Part:
+    """A part of a corpus in the forms that the peers read."""
 
-    Returns:
-        `sentences`: one sentence a line, an empty line between documents (google-research); `documents`: one document a
-        line as JSON (transformers, LDDL); `num_bytes`: UTF-8 bytes of the documents' text.
-    """
+    sentences: Path
+    """One sentence a line, an empty line between documents (google-research)."""
+    documents: Path
+    """One document a line as JSON (transformers, LDDL)."""
+    num_bytes: int
+    """Of the documents' text in UTF-8."""
+
+
+def write_part(documents_folder: Path, folder: Path, num_bytes: int) -> Part:
+    """Write the first documents of a built corpus in the forms that the peers read."""
     from bert_core.corpus.sentences import split_sentences
     from bert_core.store.shards import read_shards
 
-    paths = {"sentences": folder / "sentences.txt", "documents": folder / "documents.jsonl"}
-    written = 0
+    sentences_path, documents_path, written = folder / "sentences.txt", folder / "documents.jsonl", 0
     with (
-        paths["sentences"].open("w", encoding="utf-8") as lines,
-        paths["documents"].open("w", encoding="utf-8") as rows,
+        sentences_path.open("w", encoding="utf-8") as lines,
+        documents_path.open("w", encoding="utf-8") as rows,
     ):
         for text in read_shards(documents_folder, "documents").column("text"):
             document = text.as_py()
@@ -100,7 +107,7 @@ def write_parts(documents_folder: Path, folder: Path, num_bytes: int) -> dict[st
             written += len(document.encode())
             if written >= num_bytes:
                 break
-    return {**paths, "num_bytes": written}
+    return Part(sentences_path, documents_path, written)
 
 
 def _chinese() -> Iterator[str]:

@@ -34,7 +34,7 @@ better ours is: faster, or smaller; **below 1 ours is worse**.
 - **Text.** Chinese: translated articles, histories in modern Chinese, laws (`shared/data` beside the checkout).
   English: docstrings, README and METADATA files of the packages installed here. Both in a fixed random order.
 - **google-research** needs TensorFlow 1: its rule is re-stated in pure Python like the original
-  (`peers/google_rule.py`).
+  (`reference_rule.py`, `peers/google_rule.py`).
 - **LDDL**'s package demands versions that would replace this project's, and fetches a sentence model when it runs: its
   rule is re-stated (`peers/lddl_rule.py`); from equal seeds it makes the pairs that lddl 0.1.0's own function makes.
 - **run_mlm** is the recipe of the transformers example, with `datasets` and `transformers` themselves.
@@ -91,8 +91,8 @@ def _checks(facts: dict[str, Any]) -> list[str]:
         elif name.startswith("check tokenizing"):
             shares = ", ".join(f"{peer} {share:.4%}" for peer, share in fact["by"].items() if peer != "tokenizers")
             lines.append(
-                f"- {name.split()[-1]}: share of {fact['texts']:,} sentences ({fact['tokens']:,} tokens) with the ids of "
-                f"the tokenizers library: {shares}."
+                f"- {name.split()[-1]}: share of {fact['texts']:,} sentences ({fact['tokens']:,} tokens) with the ids "
+                f"of the tokenizers library: {shares}."
             )
     masked = facts["masking"]
     shares = ", ".join(f"{name} {share:.1%}" for name, share in masked["masked_share"].items())

@@ -1,15 +1,14 @@
 """google-research/bert's create_pretraining_data.py, its rule re-stated (the original needs TensorFlow 1).
 
-One process, pure Python as there: its tokenization, its pairs (a short chunk is always random, the tenth try
-may be the same document), static masking (15 %, 20 at most), padding to 128, one serialised `tf.train.Example`
-a record in a TFRecord file. The messages are written by the compiled protobuf library, as TensorFlow does; the
-checksum is zlib's crc32 in place of crc32c. dupe_factor is 1. Nothing is made faster or slower on purpose.
+One process, pure Python as there: its tokenization (here), its pairs and static masks (`benchmarks/reference_rule.py`),
+padding to 128, one serialised `tf.train.Example` a record in a TFRecord file. The messages are written by the
+compiled protobuf library, as TensorFlow does; the checksum is zlib's crc32 in place of crc32c. dupe_factor is 1.
+Nothing is made faster or slower on purpose.
 
 Source: google-research/bert create_pretraining_data.py and tokenization.py (Apache-2.0); algorithm re-stated,
 no code taken.
 """
 
-import random
 import struct
 import unicodedata
 import zlib
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from benchmarks.measure import clock
+from benchmarks.reference_rule import ReferenceInstance, ReferenceSettings, reference_instances
 
 MAX_TOKENS = 128
 MAX_PREDICTIONS = 20
-_SHORT_PROB = 0.1
 _MAX_WORD_CHARACTERS = 200
 _HAN = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
@@ -39,17 +38,13 @@ def build(sentences: str, vocabulary: str, output: str) -> dict[str, Any]:
     with clock() as taken:
         entries = Path(vocabulary).read_text(encoding="utf-8").split("\n")[:-1]
         ids = {entry: index for index, entry in enumerate(entries)}
-        rng = random.Random(12345)
-        documents = _read(Path(sentences), ids)
-        rng.shuffle(documents)
-        instances = [pair for index in range(len(documents)) for pair in _pairs(documents, index, rng)]
-        instances = [_masked(*pair, entries, rng) for pair in instances]
-        rng.shuffle(instances)
+        settings = ReferenceSettings(MAX_TOKENS, dupe_factor=1, max_predictions_per_seq=MAX_PREDICTIONS)
+        instances = reference_instances(_read(Path(sentences), ids), entries, settings)
         num_tokens = 0
         with Path(output).open("wb") as opened:
             for instance in instances:
-                num_tokens += len(instance[0])
-                _write_record(opened, _serialised(example_type, ids, *instance))
+                num_tokens += len(instance.tokens)
+                _write_record(opened, _serialised(example_type, ids, instance))
     return {
         "seconds": taken.seconds,
         "cpu_seconds": taken.cpu_seconds,
@@ -139,82 +134,18 @@ def _is_punctuation(character: str) -> bool:
     return unicodedata.category(character).startswith("P")
 
 
-def _pairs(
-    documents: list[list[list[str]]], index: int, rng: random.Random
-) -> Iterator[tuple[list[str], list[str], bool]]:
-    document, longest = documents[index], MAX_TOKENS - 3
-    target = rng.randint(2, longest) if rng.random() < _SHORT_PROB else longest
-    chunk: list[list[str]] = []
-    place = length = 0
-    while place < len(document):
-        chunk.append(document[place])
-        length += len(document[place])
-        if place == len(document) - 1 or length >= target:
-            num_a = rng.randint(1, len(chunk) - 1) if len(chunk) >= 2 else 1
-            tokens_a = [token for sentence in chunk[:num_a] for token in sentence]
-            is_random = len(chunk) == 1 or rng.random() < 0.5
-            tokens_b: list[str] = []
-            if is_random:
-                other = 0
-                for _ in range(10):
-                    other = rng.randint(0, len(documents) - 1)
-                    if other != index:
-                        break
-                first = rng.randint(0, len(documents[other]) - 1)
-                for sentence in documents[other][first:]:
-                    tokens_b.extend(sentence)
-                    if len(tokens_b) >= target - len(tokens_a):
-                        break
-                place -= len(chunk) - num_a
-            else:
-                tokens_b = [token for sentence in chunk[num_a:] for token in sentence]
-            _truncate(tokens_a, tokens_b, longest, rng)
-            yield tokens_a, tokens_b, is_random
-            chunk, length = [], 0
-        place += 1
-
-
-def _truncate(tokens_a: list[str], tokens_b: list[str], longest: int, rng: random.Random) -> None:
-    while len(tokens_a) + len(tokens_b) > longest:
-        cut = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
-        if rng.random() < 0.5:
-            del cut[0]
-        else:
-            cut.pop()
-
-
-def _masked(
-    tokens_a: list[str], tokens_b: list[str], is_random: bool, entries: list[str], rng: random.Random
-) -> tuple[list[str], int, list[int], list[str], bool]:
-    tokens = ["[CLS]", *tokens_a, "[SEP]", *tokens_b, "[SEP]"]
-    candidates = [place for place, token in enumerate(tokens) if token not in ("[CLS]", "[SEP]")]
-    rng.shuffle(candidates)
-    shown = list(tokens)
-    num_targets = min(MAX_PREDICTIONS, max(1, round(len(tokens) * 0.15)))
-    positions = sorted(candidates[:num_targets])
-    for place in positions:
-        if rng.random() < 0.8:
-            shown[place] = "[MASK]"
-        elif rng.random() >= 0.5:
-            shown[place] = entries[rng.randint(0, len(entries) - 1)]
-    return shown, len(tokens_a) + 2, positions, [tokens[place] for place in positions], is_random
-
-
-def _serialised(
-    example_type: Any, ids: dict[str, int], tokens: list[str], length_a: int, positions: list[int], labels: list[str],
-    is_random: bool,
-) -> bytes:  # fmt: skip
+def _serialised(example_type: Any, ids: dict[str, int], instance: ReferenceInstance) -> bytes:
+    tokens, positions = instance.tokens, instance.masked_lm_positions
     padding, no_target = [0] * (MAX_TOKENS - len(tokens)), [0] * (MAX_PREDICTIONS - len(positions))
     example = example_type()
     feature = example.features.feature
     feature["input_ids"].int64_list.value.extend([ids[token] for token in tokens] + padding)
     feature["input_mask"].int64_list.value.extend([1] * len(tokens) + padding)
-    segments = [0] * length_a + [1] * (len(tokens) - length_a)
-    feature["segment_ids"].int64_list.value.extend(segments + padding)
+    feature["segment_ids"].int64_list.value.extend(instance.segment_ids + padding)
     feature["masked_lm_positions"].int64_list.value.extend(positions + no_target)
-    feature["masked_lm_ids"].int64_list.value.extend([ids[label] for label in labels] + no_target)
+    feature["masked_lm_ids"].int64_list.value.extend([ids[label] for label in instance.masked_lm_labels] + no_target)
     feature["masked_lm_weights"].float_list.value.extend([1.0] * len(positions) + [0.0] * len(no_target))
-    feature["next_sentence_labels"].int64_list.value.append(int(is_random))
+    feature["next_sentence_labels"].int64_list.value.append(int(instance.is_random_next))
     return example.SerializeToString()
 
 

@@ -114,7 +114,7 @@ def pairs_of_document(documents: list[Document], index: int, rng: random.Random)
 
 @lru_cache(maxsize=1)
 def _tokenizer(vocabulary: str) -> Any:
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizerFast  # type: ignore
 
     return BertTokenizerFast(vocabulary, do_lower_case=True)
 

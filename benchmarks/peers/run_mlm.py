@@ -24,7 +24,7 @@ def build(documents: str, vocabulary: str, output: str, num_processes: int = 2) 
     """
     from datasets import load_dataset
     from datasets.utils.logging import disable_progress_bar
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizerFast  # type: ignore
 
     disable_progress_bar()
     tokenizer = BertTokenizerFast(vocabulary, do_lower_case=True, model_max_length=10**9)
