@@ -87,19 +87,13 @@ def _decode(data, byte):
 
 @njit(cache=True, nogil=True)
 def _skip(data, byte, stop, sets, members):
-    """Go on while characters belong to `members`; return the byte behind them."""
+    """Go on while characters belong to `members`; return the byte behind them and the sets of the character there."""
     while byte < stop:
         code_point, behind = _decode(data, byte)
         if not sets[code_point] & members:
-            break
+            return byte, sets[code_point]
         byte = behind
-    return byte
-
-
-@njit(cache=True, nogil=True)
-def _is_in(data, byte, stop, sets, members):
-    """Say whether there is a character at `byte` and it belongs to `members`."""
-    return byte < stop and (sets[_decode(data, byte)[0]] & members) != 0
+    return byte, np.uint16(0)
 
 
 @njit(cache=True, nogil=True)
@@ -129,7 +123,7 @@ def _is_abbreviated(data, start, dot, stop, sets, abbreviated):
     if length == 1:
         return True
     if word == _NUMBER:
-        return _is_in(data, _skip(data, dot + 1, stop, sets, _SPACE), stop, sets, _DIGIT)
+        return _skip(data, dot + 1, stop, sets, _SPACE)[1] & _DIGIT != 0
     index = np.searchsorted(abbreviated, word)
     return index < abbreviated.size and abbreviated[index] == word
 
@@ -171,31 +165,36 @@ def _behind_sentence(data, start, mark, stop, sets, abbreviated, refused):
     the last such run for Chinese, for Latin marks and for full stops, so that long runs take linear time.
     """
     code_point, byte = _decode(data, mark)
-    members = sets[code_point]
     if code_point == _BREAK:
-        return _skip(data, byte, stop, sets, _SPACE)
-    kind = 0 if members & _CHINESE_END else 1 if members & _LATIN_END else 2
+        return _skip(data, byte, stop, sets, _SPACE)[0]
+    kind = 2 if code_point == _STOP else 0 if sets[code_point] & _CHINESE_END else 1
     if mark < refused[kind]:
         return -1
     if kind < 2:
-        byte = _skip(data, byte, stop, sets, _LATIN_RUN if kind else _CHINESE_RUN)
-        behind = _skip(data, byte, stop, sets, _CLOSING)
-        is_end = not _is_in(data, behind, stop, sets, _LATIN_GOES_ON if kind else _CHINESE_GOES_ON)
+        byte, there = _skip(data, byte, stop, sets, _LATIN_RUN if kind else _CHINESE_RUN)
     else:
         while byte < stop and data[byte] == _STOP:
             byte += 1
-        behind = _skip(data, byte, stop, sets, _CLOSING)
-        spaced = _skip(data, behind, stop, sets, _SPACE)
-        is_end = spaced == stop or (spaced > behind and not _is_in(data, spaced, stop, sets, _NO_BEGINNING))
+        there = _CLOSING  # perhaps
+    behind = byte
+    if there & _CLOSING:
+        behind, there = _skip(data, byte, stop, sets, _CLOSING)
+    spaced, beyond = behind, there
+    if there & _SPACE:
+        spaced, beyond = _skip(data, behind, stop, sets, _SPACE)
+    if kind < 2:
+        is_end = there & (_LATIN_GOES_ON if kind else _CHINESE_GOES_ON) == 0
+    else:
+        is_end = spaced == stop or (spaced > behind and beyond & _NO_BEGINNING == 0)
         if byte == mark + 1:  # what stands before counts for the first full stop alone
             if is_end:
                 is_end = not _is_abbreviated(data, start, mark, stop, sets, abbreviated)
             else:
-                is_end = _was_in(data, mark, start, sets, _HAN) and _is_in(data, behind, stop, sets, _HAN)
+                is_end = there & _HAN != 0 and _was_in(data, mark, start, sets, _HAN)
     if not is_end:
         refused[kind] = byte
         return -1
-    return _skip(data, behind, stop, sets, _SPACE)
+    return spaced
 
 
 @njit(cache=True, nogil=True)
@@ -225,7 +224,7 @@ def _sentence_ends(data, offsets, sets, abbreviated):
             if behind >= 0:
                 end = behind
                 # Space before the first sentence belongs to it.
-                if has_text or _skip(data, start, stop, sets, _SPACE) < end:
+                if has_text or _skip(data, start, stop, sets, _SPACE)[0] < end:
                     has_text = True
                     ends[num_ends] = end
                     num_ends += 1
