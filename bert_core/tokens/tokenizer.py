@@ -11,7 +11,7 @@ tokenizers library's BertNormalizer, BertPreTokenizer and WordPiece, which defin
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,10 +144,7 @@ class WordPieceTokenizer:
 
     @cached_property
     def _tables(self) -> "WordPieceTables":
-        from bert_core.tokens.characters import load_characters
-        from bert_core.tokens.wordpiece_tables import compile_vocabulary
-
-        return compile_vocabulary(self.entries, self.unk_id, load_characters(self.lowercase))
+        return _compiled(tuple(self.entries), self.unk_id, self.lowercase)
 
     @cached_property
     def _continuation_entries(self) -> np.ndarray:
@@ -187,6 +184,15 @@ class WordPieceTokenizer:
                 tokens[column] = np.insert(tokens[column], row_ends[row], values)
             lengths[row] = len(encoding.ids)
         return tokens[0], tokens[1], tokens[2], lengths
+
+
+@lru_cache(maxsize=2)
+def _compiled(entries: tuple[str, ...], unk_id: int, lowercase: bool) -> "WordPieceTables":
+    """Compile a vocabulary once for all stages of a process."""
+    from bert_core.tokens.characters import load_characters
+    from bert_core.tokens.wordpiece_tables import compile_vocabulary
+
+    return compile_vocabulary(entries, unk_id, load_characters(lowercase))
 
 
 def _joined(arrays: list[np.ndarray], dtype: Any) -> np.ndarray:

@@ -58,13 +58,14 @@ def check_entries(entries: Sequence[str], subject: str) -> None:
     Raises:
         RequestError: special entries are missing, or an entry stands twice.
     """
-    if missing := [entry for entry in SPECIAL_ENTRIES if entry not in set(entries)]:
+    known = set(entries)
+    if missing := [entry for entry in SPECIAL_ENTRIES if entry not in known]:
         raise RequestError(
             f"{subject}: {len(entries)} entries without {', '.join(missing)}; expected all of "
             f"{', '.join(SPECIAL_ENTRIES)}, one a line; is it the vocabulary of a BERT?"
         )
-    repeated = {entry for entry, count in Counter(entries).items() if count > 1}
-    if repeated:
+    if len(known) < len(entries):
+        repeated = {entry for entry, count in Counter(entries).items() if count > 1}
         lines: dict[str, list[int]] = {}
         for line, entry in enumerate(entries, start=1):
             if entry in repeated:

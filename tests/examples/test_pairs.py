@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bert_core.config.recipe import ExamplesConfig
 from bert_core.errors import CorpusError, StoreError
+from bert_core.examples import pairs
 from bert_core.examples.pairs import build_examples
 from bert_core.store.shards import read_shards
 
@@ -347,6 +348,27 @@ def test_labels_are_balanced_in_every_round_and_shard_layout(build):
             labels = Counter(row["next_sentence_label"] for row in rows["train"] if row["round"] == round_)
             assert abs(labels[0] - labels[1]) <= 1
             assert labels[0] > 20
+
+
+def test_bytes_do_not_depend_on_the_number_of_threads(write_tokens, vocabulary_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "_TOKENS_PER_PLAN", 200)
+    monkeypatch.setattr(pairs, "_ROWS_PER_TABLE", 3)
+    write_tokens(tmp_path, many_documents(60), shards=4)
+    results = []
+    for num_threads in (1, 2, 5):
+        folder = tmp_path / f"threads-{num_threads}"
+        folder.mkdir()
+        config = ExamplesConfig(max_tokens=32, pairing_rounds=2, held_out_fraction=0.2)
+        counts = build_examples(tmp_path, vocabulary_folder, config, 1, folder, num_threads=num_threads)
+        results.append((counts, [path.read_bytes() for path in sorted(folder.iterdir())]))
+    assert results[0] == results[1] == results[2]
+
+
+def test_rows_do_not_depend_on_how_many_are_planned_at_once(build, monkeypatch):
+    expected, counts, _ = build(many_documents(60), shards=3, max_tokens=32, pairing_rounds=2)
+    monkeypatch.setattr(pairs, "_TOKENS_PER_PLAN", 100)
+    monkeypatch.setattr(pairs, "_ROWS_PER_TABLE", 7)
+    assert build(many_documents(60), shards=3, max_tokens=32, pairing_rounds=2)[:2] == (expected, counts)
 
 
 def test_rounds_are_ordered_and_draw_other_pairs(build):
