@@ -181,7 +181,7 @@ def _measure_batch(batch: pa.RecordBatch, unk_id: int, han: np.ndarray) -> _Batc
         "swapped_in_order": is_second & is_same & (token_a <= token_b),
     }
     counts = {measure: int(np.count_nonzero(mask)) for measure, mask in counted.items()}
-    counts |= {"examples": len(labels), "unknown": num_unknown, "han": num_han, "in_words": num_in_words}
+    counts |= {"examples": len(labels), "unknown": int(num_unknown), "han": int(num_han), "in_words": int(num_in_words)}
     return _BatchMeasures(
         counts,
         batch.column("example_id").to_numpy().copy(),

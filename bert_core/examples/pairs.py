@@ -260,13 +260,13 @@ class _SetBuilder:
         from bert_core.examples import pair_kernels as kernels
 
         labels, is_same = plan[:, kernels.LABEL], plan[:, kernels.DOC_A] == plan[:, kernels.DOC_B]
-        num_single = np.count_nonzero(labels == NO_PAIR)
+        num_single = int(np.count_nonzero(labels == NO_PAIR))
         text_tokens = plan[:, kernels.LENGTH_A].sum() + plan[:, kernels.LENGTH_B].sum()
         self.counts.update(
             examples=len(plan),
-            next=np.count_nonzero(labels == NEXT),
-            random=np.count_nonzero((labels == RANDOM) & ~is_same),
-            swapped=np.count_nonzero((labels == SWAPPED) & is_same),
+            next=int(np.count_nonzero(labels == NEXT)),
+            random=int(np.count_nonzero((labels == RANDOM) & ~is_same)),
+            swapped=int(np.count_nonzero((labels == SWAPPED) & is_same)),
             single=num_single,
             tokens=int(text_tokens) + 3 * len(plan) - num_single,
         )

@@ -15,12 +15,10 @@ from bert_core.examples.inspect import ExampleView
 from bert_core.report.tables import kind_of
 from bert_core.report.view import ExampleCard, TokenMask, TokenView
 from bert_core.store.manifest import Manifest
-from bert_core.store.schemas import NEXT, RANDOM
 
 NUM_EXAMPLES = 12
 """Examples shown of each training stage."""
 NUM_EPOCHS = 3
-_LABELS = {NEXT: "next", RANDOM: "random"}
 _SPECIAL = ("[CLS]", "[SEP]", "[PAD]")
 
 
@@ -117,7 +115,7 @@ def example_card(stage: str, view: ExampleView, places: Mapping[int, str]) -> Ex
     return ExampleCard(
         stage=stage,
         example_id=f"{view.example_id:016x}",
-        label=_LABELS.get(view.next_sentence_label, "no pair"),
+        label=view.pair,
         tokens=tuple(tokens),
         origins=tuple(
             f"{side}: {places.get(doc_id, f'document {doc_id:016x}')}, from token {token}"

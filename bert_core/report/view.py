@@ -78,7 +78,7 @@ class TokenMask:
     shown: str
     """The token that the model reads."""
     how: str
-    """`mask` for [MASK], `random` for another token, `kept` for the token itself."""
+    """`mask` for [MASK], `random` for another token, `similar` for a similar word, `kept` for the token itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +103,7 @@ class ExampleCard:
     example_id: str
     """16 hexadecimal digits."""
     label: str
-    """`next`, `random` or `no pair`."""
+    """`next`, `random`, `swapped` or `no pair`."""
     tokens: tuple[TokenView, ...]
     origins: tuple[str, ...]
     """Where A and B come from: document, file and line."""
