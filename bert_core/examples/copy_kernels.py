@@ -9,13 +9,19 @@ from bert_core.store.schemas import NO_PAIR
 
 
 @njit(cache=True, nogil=True)
+def _copy(source, target):
+    """Copy values that do not overlap; compiled to copies of many at once."""
+    for index in range(source.size):
+        target[index] = source[index]
+
+
+@njit(cache=True, nogil=True)
 def take_values(values, starts, stops):
     """Copy values[start:stop] of all pairs, one after the other."""
     taken = np.empty(np.sum(stops - starts), values.dtype)
     at = 0
     for row in range(starts.size):
-        for index in range(stops[row] - starts[row]):
-            taken[at + index] = values[starts[row] + index]
+        _copy(values[starts[row] : stops[row]], taken[at:])
         at += stops[row] - starts[row]
     return taken
 
@@ -108,7 +114,10 @@ def copy_out(plan, ids, word_starts, entity_offsets, entity_starts, entity_lengt
         line = plan[row]
         num_special = 2 if line[LABEL] == NO_PAIR else 3
         offsets[row + 1] = offsets[row] + line[LENGTH_A] + line[LENGTH_B] + num_special
-        spans[row + 1] = _entities_of(line, entity_offsets, entity_starts, entity_lengths, spans[row], nothing, nothing)
+        if entity_starts.size:
+            spans[row + 1] = _entities_of(
+                line, entity_offsets, entity_starts, entity_lengths, spans[row], nothing, nothing
+            )
     tokens, words = np.empty(offsets[-1], ids.dtype), np.empty(offsets[-1], np.uint8)
     starts, lengths = np.empty(spans[-1], np.int32), np.empty(spans[-1], np.int32)
     for row in range(num_examples):
@@ -117,14 +126,12 @@ def copy_out(plan, ids, word_starts, entity_offsets, entity_starts, entity_lengt
         at += 1
         for side in range(1 if line[LABEL] == NO_PAIR else 2):
             start, length = line[START_B if side else START_A], line[LENGTH_B if side else LENGTH_A]
-            # two plain loops, which are compiled to copies of many tokens at once
-            for token in range(length):
-                tokens[at + token] = ids[start + token]
-            for token in range(length):
-                words[at + token] = word_starts[start + token]
+            _copy(ids[start : start + length], tokens[at : at + length])
+            _copy(word_starts[start : start + length], words[at : at + length])
             words[at] = 1
             at += length
             tokens[at], words[at] = sep_id, 1
             at += 1
-        _entities_of(line, entity_offsets, entity_starts, entity_lengths, spans[row], starts, lengths)
+        if entity_starts.size:
+            _entities_of(line, entity_offsets, entity_starts, entity_lengths, spans[row], starts, lengths)
     return tokens, offsets, words, starts, lengths, spans

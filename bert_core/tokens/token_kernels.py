@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+_BLOCK = 64  # bytes whose characters are counted at once
+
 
 @njit(cache=True, nogil=True)
 def count_tokens(data, byte_offsets, sentence_ends, sentence_offsets, char_starts, token_offsets):
@@ -48,10 +50,16 @@ def characters_of(data, byte_offsets, rows, char_starts, char_ends):
     for span in range(rows.size):
         if rows[span] != row or char_starts[span] < place:
             row, byte, place = rows[span], byte_offsets[rows[span]], 0
-        while place < char_starts[span]:
-            byte, place = byte + 1, place + 1
-            while data[byte] & 0xC0 == 0x80:
+        while char_starts[span] - place > _BLOCK:  # then the row has as many bytes left
+            for value in data[byte : byte + _BLOCK]:
+                place += (value & 0xC0) != 0x80
+            byte += _BLOCK
+        while True:
+            while byte < data.size and data[byte] & 0xC0 == 0x80:
                 byte += 1
+            if place == char_starts[span]:
+                break
+            byte, place = byte + 1, place + 1
         at = byte
         for _ in range(char_ends[span] - char_starts[span]):
             lead = np.uint32(data[at])

@@ -141,10 +141,11 @@ def _tokens_of(
 
     doc_ids = documents.column("doc_id")
     ids_type = token_type(tokenizer.vocabulary_size)
+    ids = tokenized.ids.astype(ids_type.to_pandas_dtype())
     table = pa.table(
         {
             "doc_id": doc_ids if is_filled.all() else doc_ids.filter(pa.array(is_filled)),
-            "input_ids": list_array(tokenized.ids, rows(tokenized.row_offsets), ids_type),
+            "input_ids": list_array(ids, rows(tokenized.row_offsets), ids_type),
             "sentence_lengths": list_array(lengths, rows(sentence_offsets), pa.int32()),
             "word_starts": list_array(starts, rows(tokenized.row_offsets), pa.bool_()),
             "entity_starts": list_array(entity_starts, rows(entity_offsets), pa.int32()),

@@ -23,6 +23,14 @@ def test_characters_are_those_of_the_spans(texts: list[str], data: st.DataObject
     assert "".join(map(chr, found.tolist())) == "".join(texts[row][start:end] for row, start, end in spans)
 
 
+def test_a_character_far_into_a_text_is_found():
+    text = "a好é𠀀" * 500
+    [(utf8, offsets)] = utf8_of(["好", text])
+    starts = np.array([3, 67, 130, 1001, 1999])
+    found = characters_of(utf8, offsets, np.ones(5, np.int64), starts, starts + 1)
+    assert "".join(map(chr, found.tolist())) == "".join(text[start] for start in starts)
+
+
 def test_tokens_of_worked_sentences():
     [(utf8, offsets)] = utf8_of(["好。 走吧！", "", "ab"])  # sentences of 3 and 3 characters, none, one of 2
     lengths, row_offsets, num_characters = count_tokens(
