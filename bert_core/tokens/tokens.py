@@ -6,7 +6,7 @@ masks and special tokens come later (`bert_core/examples`).
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ from bert_core.store.shards import list_array, read_shard, shard_paths, token_ty
 from bert_core.tokens.arrow_texts import Texts, utf8_of
 from bert_core.tokens.entities import EntityMatcher
 from bert_core.tokens.ordered_threads import available_threads, map_in_order
+from bert_core.tokens.segmenting import SegmentingProcesses
 from bert_core.tokens.tokenizer import TokenizedTexts, WordPieceTokenizer
-from bert_core.tokens.words import word_starts
+from bert_core.tokens.words import borders_of, word_starts
 
 CHUNK_BYTES = 2 << 20
 """Text that one thread works on at once, bytes; a single longer document is a chunk of its own."""
+BYTES_FOR_PROCESSES = 32 << 20
+"""Size of the documents shards from which segmentation is worth processes of its own, bytes."""
 NUM_UNKNOWN_CHARACTERS = 20
 """How many of the most frequent unknown characters the counts name."""
 
@@ -66,17 +69,23 @@ def build_tokens(
     counts: Counter[str] = Counter()
     in_unknown: Counter[str] = Counter()  # characters of unknown tokens
 
+    num_threads = num_threads or available_threads()
+    num_bytes = sum(path.stat().st_size for path in paths)
+    in_processes = words.segmenter != "none" and num_threads > 1 and num_bytes >= BYTES_FOR_PROCESSES
+
     def tables() -> Iterator[pa.Table]:
-        parts = map_in_order(
-            lambda chunk: _tokens_of(chunk, tokenizer, matcher, words.segmenter),
-            _chunks(paths),
-            available_threads() if num_threads is None else num_threads,
-        )
-        for part in parts:
-            counts.update(part.counts)
-            in_unknown.update(part.in_unknown)
-            yield part.table
-            progress(counts["read"], num_documents, "documents")
+        with SegmentingProcesses(num_threads if in_processes else 0) as processes:
+            find_borders = processes.borders_of if in_processes else borders_of
+            parts = map_in_order(
+                lambda chunk: _tokens_of(chunk, tokenizer, matcher, words.segmenter, find_borders),
+                _chunks(paths),
+                num_threads,
+            )
+            for part in parts:
+                counts.update(part.counts)
+                in_unknown.update(part.in_unknown)
+                yield part.table
+                progress(counts["read"], num_documents, "documents")
 
     write_shards(folder, "tokens", tokens_schema(tokenizer.vocabulary_size), tables())
     return {
@@ -124,13 +133,17 @@ class _Part:
 
 
 def _tokens_of(
-    documents: pa.RecordBatch, tokenizer: WordPieceTokenizer, matcher: EntityMatcher, segmenter: str
+    documents: pa.RecordBatch,
+    tokenizer: WordPieceTokenizer,
+    matcher: EntityMatcher,
+    segmenter: str,
+    find_borders: Callable[[list[str]], np.ndarray],
 ) -> _Part:
     """Return the tokens rows of a chunk of documents."""
     texts = documents.column("text")
     tokenized = tokenizer.encode(texts)
     lengths, sentence_offsets, num_characters = sentence_lengths(texts, tokenized)
-    starts = word_starts(texts, tokenized, segmenter)
+    starts = word_starts(texts, tokenized, segmenter, find_borders)
     entity_starts, entity_lengths, entity_lexicons, entity_offsets = matcher.match(texts, tokenized)
     is_unknown = np.flatnonzero(tokenized.ids == tokenizer.unk_id)
     is_filled = np.diff(tokenized.row_offsets) > 0

@@ -7,6 +7,7 @@ segmenter draws inside a token is ignored. Nothing here knows of lexicons (`enti
 Source: Cui et al. 2021, whole word masking for Chinese BERT (arXiv:1906.08101).
 """
 
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,33 @@ def segmenter_digest(name: str) -> str:
     return name if name == "none" else f"{name} {version(name)}"
 
 
-def word_starts(texts: Texts, tokenized: "TokenizedTexts", segmenter: str) -> np.ndarray:
+def borders_of(rows: list[str]) -> np.ndarray:
+    """Return where rjieba begins a word, bool (num_characters,), all rows one after the other."""
+    import rjieba
+
+    first_characters = np.cumsum([0] + [len(text) for text in rows], dtype=np.int64)
+    borders = np.zeros(first_characters[-1], bool)
+    for text, first in zip(rows, first_characters, strict=False):
+        if not text:
+            continue
+        words = rjieba.cut(text)
+        ends = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
+        if ends[-1] != len(text):
+            raise WorkError(
+                f"rjieba: the words of {text[:20]!r}... hold {ends[-1]} characters, expected all {len(text)}; "
+                "set words.segmenter to none"
+            )
+        borders[first] = True
+        borders[first + ends[:-1]] = True
+    return borders
+
+
+def word_starts(
+    texts: Texts,
+    tokenized: "TokenizedTexts",
+    segmenter: str,
+    find_borders: Callable[[list[str]], np.ndarray] = borders_of,
+) -> np.ndarray:
     """Say for each token whether a word begins there.
 
     Example: 我爱北京playing in tokens `我 爱 北 京 play ##ing` gives `[1, 1, 1, 0, 1, 0]` with rjieba and
@@ -47,6 +74,7 @@ def word_starts(texts: Texts, tokenized: "TokenizedTexts", segmenter: str) -> np
         texts: as given to `encode`.
         tokenized: what `encode` made of them.
         segmenter: "rjieba", or "none" for every Han character and every other piece between spaces and punctuation.
+        find_borders: how rjieba is asked, here or in another process.
 
     Returns:
         uint8 (num_tokens,), 1 where a word begins.
@@ -63,28 +91,8 @@ def word_starts(texts: Texts, tokenized: "TokenizedTexts", segmenter: str) -> np
         han = is_han(code_points_of("".join(rows))[places])
         touches_han = han.copy()
         touches_han[1:] |= han[:-1]
-        starts &= _borders(rows, first_characters)[places] | ~touches_han
+        starts &= find_borders(rows)[places] | ~touches_han
     return starts.astype(np.uint8)
-
-
-def _borders(rows: list[str], first_characters: np.ndarray) -> np.ndarray:
-    """Return bool (num_characters,): where rjieba begins a word, all rows one after the other."""
-    import rjieba
-
-    borders = np.zeros(first_characters[-1], bool)
-    for text, first in zip(rows, first_characters, strict=False):
-        if not text:
-            continue
-        words = rjieba.cut(text)
-        ends = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
-        if ends[-1] != len(text):
-            raise WorkError(
-                f"rjieba: the words of {text[:20]!r}... hold {ends[-1]} characters, expected all {len(text)}; "
-                "set words.segmenter to none"
-            )
-        borders[first] = True
-        borders[first + ends[:-1]] = True
-    return borders
 
 
 def _check(name: str) -> None:

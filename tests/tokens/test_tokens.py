@@ -105,6 +105,18 @@ def test_bytes_do_not_depend_on_the_number_of_threads(
     assert results[0][0]["documents"] == 120
 
 
+def test_segmenting_in_processes_gives_equal_bytes(tmp_path, write_documents: Callable, vocabulary_folder, monkeypatch):
+    documents = write_documents(["我爱北京。\nplay", "", "北京𠀀走吧！"] * 30)
+    monkeypatch.setattr(tokens, "CHUNK_BYTES", 200)
+    build(documents, vocabulary_folder, tmp_path / "here")
+    monkeypatch.setattr(tokens, "BYTES_FOR_PROCESSES", 0)
+    (tmp_path / "there").mkdir()
+    build_tokens(documents, vocabulary_folder, WordsConfig(segmenter="rjieba"), [], tmp_path / "there", num_threads=2)
+    assert [path.read_bytes() for path in sorted((tmp_path / "here").iterdir())] == [
+        path.read_bytes() for path in sorted((tmp_path / "there").iterdir())
+    ]
+
+
 def test_two_runs_give_equal_bytes(tmp_path, write_documents: Callable, vocabulary_folder):
     documents = write_documents(["我爱北京。playing"] * 5)
     for name in ("one", "two"):
