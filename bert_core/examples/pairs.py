@@ -217,28 +217,19 @@ class _SetBuilder:
         )
         return _Pieces(starts, offsets, begins, is_paired, longest_tokens)
 
-    def _plan(
-        self, documents: TokenDocuments, pieces: "_Pieces", first_document: int, stop_document: int, round_: int
-    ) -> np.ndarray:
-        """Plan the examples of some documents of a group in one round."""
+    def _plan(self, documents: TokenDocuments, pieces: "_Pieces", first: int, stop: int, round_: int) -> np.ndarray:
+        """Plan the examples of documents `first` to `stop` of a group in one round."""
         from bert_core.examples import pair_kernels
 
         key = key_of(self.seed, "pairs", round_)
-        short_probability = self.examples.short_sequence_probability
+        longest_tokens, short_probability = pieces.longest_tokens, self.examples.short_sequence_probability
         if not pieces.is_paired:
             return pair_kernels.plan_packs(
-                first_document,
-                stop_document,
-                documents.doc_keys,
-                pieces.starts,
-                pieces.offsets,
-                key,
-                pieces.longest_tokens,
-                short_probability,
+                first, stop, documents.doc_keys, pieces.starts, pieces.offsets, key, longest_tokens, short_probability
             )
         plan, num_pairs, num_cut, num_without_negative = pair_kernels.plan_pairs(
-            first_document,
-            stop_document,
+            first,
+            stop,
             documents.doc_ids,
             documents.doc_keys,
             documents.ids,
@@ -248,7 +239,7 @@ class _SetBuilder:
             key,
             key_of(self.seed, "labels", self.name),
             self.counts["pairs"],
-            pieces.longest_tokens,
+            longest_tokens,
             short_probability,
             self.examples.objective == "sop",
         )
