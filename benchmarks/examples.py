@@ -44,18 +44,20 @@ _OURS_NOTE = (
 )
 _RAW_NOTE = "Ours also reads JSON lines, decodes, cleans, splits, drops exact duplicates and reads the vocabulary."
 _TOKENIZING_NOTE = (
-    "Sentences in a Python list to the ids of all in one numpy array, 1 thread; ours finds each token's characters as "
-    "well. The share of sentences in which a peer's ids are those of the tokenizers library is given with the checks."
+    "Sentences in a Python list to the ids of all in one numpy array, 1 thread, processor time; ours finds each "
+    "token's characters as well. The share of sentences in which a peer's ids are those of the tokenizers library is "
+    "given with the checks."
 )
 _MASKING_NOTE = (
-    "Batches of 256 examples of up to 128 tokens, 1 thread. Ours: rows read from shards, masked, padded, tensors. "
-    "DataCollatorForLanguageModeling: lists of ids in memory, masked, padded, tensors."
+    "Batches of 256 examples of up to 128 tokens, 1 thread, processor time. Ours: rows read from shards, masked, "
+    "padded, tensors. DataCollatorForLanguageModeling: lists of ids in memory, masked, padded, tensors."
 )
 _PROCESS_NOTE = (
     "Raw text to sealed examples in a fresh process: interpreter, imports and compiled code from its cache included."
 )
 _MEMORY_NOTE = (
-    "Anonymous memory of the process and its children; pages of mapped files are not counted. Ratio 1 is no growth."
+    "Anonymous memory of the process and its children over one build; pages of mapped files are not counted. A peer's "
+    "memory is that of its part of the text."
 )
 
 
@@ -85,6 +87,9 @@ class Corpus:
     raw: Path
     vocabulary: str
     built: dict[str, Any]
+    """What our build of it returned, after a warm-up."""
+    fresh: dict[str, Any]
+    """The same of one build in a fresh process."""
     megabytes: float
 
 
@@ -121,11 +126,15 @@ def main() -> int:
 
 
 def _build_ours(language: str, sizes: Sizes, folder: Path) -> Corpus:
-    raw = text.raw_text(language, getattr(sizes, language))
-    vocabulary = str(text.vocabulary(language))
+    """Build a corpus warm for its rates, and once in a fresh process for its memory and the whole time."""
+    inputs = {
+        "raw": str(text.raw_text(language, getattr(sizes, language))),
+        "vocabulary": str(text.vocabulary(language)),
+    }
+    fresh = run_alone("benchmarks.ours:build", None, warm=False, **inputs)
     kept = str(folder / f"{language}-ours")
-    built = run_alone("benchmarks.ours:build", raw=str(raw), vocabulary=vocabulary, repeats=sizes.repeats, keep=kept)
-    return Corpus(language, raw, vocabulary, built, built["text_bytes"] / 1e6)
+    built = run_alone("benchmarks.ours:build", None, repeats=sizes.repeats, keep=kept, **inputs)
+    return Corpus(language, Path(inputs["raw"]), inputs["vocabulary"], built, fresh, built["text_bytes"] / 1e6)
 
 
 def _building_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str, Any]) -> list[Row]:
@@ -143,7 +152,8 @@ def _building_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str, 
         "cpu_seconds": built["cpu_seconds"],
         "tokens": built["tokens"],
         "examples": built["counts"]["examples/pretrain"].get("train", {}),
-        "peak_mib": built["peak_mib"],
+        "peak_mib": corpus.fresh["peak_mib"],
+        "peak_mib_after_repeats": built["peak_mib"],
     }
     plain = built["example_bytes"] / built["tokens"]
     rows, sized, grown = [], [], []
@@ -155,7 +165,9 @@ def _building_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str, 
         place = folder / module
         place.mkdir()
         part = text.write_part(documents, place, num_bytes)
-        inputs = {"sentences": str(part.sentences)} if name == GOOGLE else {"documents": str(part.documents)}
+        inputs: dict[str, Any] = (
+            {"sentences": str(part.sentences)} if name == GOOGLE else {"documents": str(part.documents)}
+        )
         made = run_alone(
             f"benchmarks.peers.{module}:build", vocabulary=corpus.vocabulary, output=str(place / "output"), **inputs
         )
@@ -179,7 +191,7 @@ def _building_rows(corpus: Corpus, sizes: Sizes, folder: Path, facts: dict[str, 
                 work, snappy = f"examples on disk, {language}, ours as {codec}", made["snappy_bytes"] / made["tokens"]
                 sized.append(_row(work, size / built["tokens"], snappy, f"{shown}, as snappy", "B/token"))
         work = f"peak memory, {language}, ours at {corpus.megabytes:.0f} MB"
-        grown.append(_row(work, built["peak_mib"], made["peak_mib"], shown, "MiB"))
+        grown.append(_row(work, corpus.fresh["peak_mib"], made["peak_mib"], shown, "MiB", _MEMORY_NOTE))
     return rows + sized + grown
 
 
@@ -263,20 +275,20 @@ def _masking_rows(corpus: Corpus, sizes: Sizes, facts: dict[str, Any]) -> list[R
 
 def _process_rows(corpus: Corpus, sizes: Sizes, facts: dict[str, Any], *, ten_times: bool) -> list[Row]:
     """A second process from its start, and memory when the text is ten times as long."""
-    cold = run_alone("benchmarks.ours:build", raw=str(corpus.raw), vocabulary=corpus.vocabulary, warm=False)
-    facts["second process"] = {key: cold[key] for key in ("until_done_seconds", "seconds", "cpu_seconds", "peak_mib")}
+    fresh = corpus.fresh
+    facts["second process"] = {key: fresh[key] for key in ("until_done_seconds", "seconds", "cpu_seconds", "peak_mib")}
     work = f"a second process: start to {corpus.megabytes:.0f} MB built"
-    rows = [_row(work, cold["until_done_seconds"], None, "none", "s", _PROCESS_NOTE)]
+    rows = [_row(work, fresh["until_done_seconds"], None, "none", "s", _PROCESS_NOTE)]
     if ten_times and sizes.memory_times:
         raw = text.repeated(corpus.raw, sizes.memory_times)
         try:
-            long = run_alone("benchmarks.ours:build", raw=str(raw), vocabulary=corpus.vocabulary)
+            long = run_alone("benchmarks.ours:build", raw=str(raw), vocabulary=corpus.vocabulary, warm=False)
         finally:
             raw.unlink()
         facts["ten times the text"] = {key: long[key] for key in ("text_bytes", "peak_mib", "seconds", "cpu_seconds")}
         work = f"peak memory, zh, {long['text_bytes'] / 1e6:.0f} MB"
         name = f"bertline at {corpus.megabytes:.0f} MB"
-        rows.append(_row(work, long["peak_mib"], corpus.built["peak_mib"], name, "MiB", _MEMORY_NOTE))
+        rows.append(_row(work, long["peak_mib"], corpus.fresh["peak_mib"], name, "MiB", _MEMORY_NOTE))
     return rows
 
 

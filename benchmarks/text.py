@@ -61,13 +61,12 @@ def raw_text(language: str, num_bytes: int) -> Path:
 def repeated(path: Path, times: int) -> Path:
     """Return a file with the same documents several times over, each copy marked so that none is a duplicate."""
     target = path.with_name(f"{path.stem}-x{times}.jsonl")
-    if not target.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        with target.open("w", encoding="utf-8") as opened:
-            for copy in range(times):
-                for line in lines:
-                    text = f"第{copy}份。\n{json.loads(line)['text']}"
-                    opened.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+    with path.open(encoding="utf-8") as opened:
+        texts = [json.loads(line)["text"] for line in opened]
+    with target.open("w", encoding="utf-8") as opened:
+        for copy in range(times):
+            for one in texts:
+                opened.write(json.dumps({"text": f"第{copy}份。\n{one}"}, ensure_ascii=False) + "\n")
     return target
 
 
