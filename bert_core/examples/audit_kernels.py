@@ -28,21 +28,16 @@ def measure_rows(tokens, offsets, word_bits, first_bit, han, unk_id):
     digests = np.empty(offsets.size - 1, np.uint64)
     num_unknown, num_han, num_in_words = 0, 0, 0
     for row in range(digests.size):
-        digest = np.uint64(0)
-        word_tokens, word_han = 0, 0
+        digest, begins = np.uint64(0), 1
         for index in range(offsets[row], offsets[row + 1]):
-            token, bit = tokens[index], first_bit + index
+            token, bit = tokens[index], first_bit + index + 1
             digest = (digest + np.uint64(token) + _ONE) * _FACTOR
-            if (word_bits[bit >> 3] >> (bit & 7)) & 1:
-                if word_tokens > 1:
-                    num_in_words += word_han
-                word_tokens, word_han = 0, 0
+            is_last = index + 1 == offsets[row + 1]
+            begins_next = 1 if is_last else (word_bits[bit >> 3] >> (bit & 7)) & 1
             is_han = np.int64(han[token])
             num_unknown += token == unk_id
             num_han += is_han
-            word_tokens += 1
-            word_han += is_han
-        if word_tokens > 1:
-            num_in_words += word_han
+            num_in_words += is_han & ~(begins & begins_next)  # alone where it begins a word and the next one does
+            begins = begins_next
         digests[row] = mix(digest)
     return digests, num_unknown, num_han, num_in_words
