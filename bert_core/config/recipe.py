@@ -187,7 +187,7 @@ class OptimizationConfig(_Part):
 
 
 class TransferConfig(_Part):
-    """One stage of pretraining: MLM and next-sentence prediction over one corpus."""
+    """One stage of pretraining over one corpus: MLM, and next sentence or sentence order where there are pairs."""
 
     corpus: Name | None = None
     """Name of the corpus it reads; task_transfer reads the training texts of `tasks` instead."""
