@@ -40,7 +40,7 @@ def tokens_schema(vocabulary_size: int) -> pa.Schema:
 NEXT, RANDOM, NO_PAIR = 0, 1, -100
 """`next_sentence_label`: 0 = B follows A, 1 = B is random, as in transformers; -100 = no pair, ignored by the loss."""
 SWAPPED = RANDOM
-"""Under the objective sop 1 says that A follows B: both are of one document, which tells such a pair from a random one."""
+"""Under sop 1 says that A follows B: both are of one document, which tells such a pair from a random one."""
 
 
 def examples_schema(vocabulary_size: int) -> pa.Schema:
