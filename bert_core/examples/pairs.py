@@ -41,7 +41,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,11 +185,13 @@ class _SetBuilder:
         self, groups: list[DocumentIndex], num_rounds: int
     ) -> Iterator[tuple[TokenDocuments, np.ndarray, int]]:
         """Plan and count examples, in order, a run of documents at a time; a single group is read once."""
-        load = lru_cache(maxsize=1)(lambda number: TokenDocuments.load(groups[number], self.num_threads))
+        documents, pieces = None, None
         for round_ in range(num_rounds):
-            for number, group in enumerate(groups):
-                documents = load(number)
-                pieces = self._pieces(documents, group.num_distinct)
+            for group in groups:
+                if documents is None or pieces is None or len(groups) > 1:
+                    documents, pieces = None, None  # one group in memory at once
+                    documents = TokenDocuments.load(group, self.num_threads)
+                    pieces = self._pieces(documents, group.num_distinct)
                 wanted = np.arange(0, documents.offsets[-1], _TOKENS_PER_PLAN)
                 borders = np.append(np.unique(np.searchsorted(documents.offsets[:-1], wanted)), len(documents.doc_ids))
                 for first, stop in pairwise(borders.tolist()):

@@ -168,7 +168,9 @@ class TokenDocuments:
             for name, (values, lengths_of_rows) in taken.items():
                 columns[name].append(values)
                 lengths[name].append(lengths_of_rows)
-        ids, sentence_lengths, word_starts, entity_starts, entity_lengths = map(np.concatenate, columns.values())
+        ids, sentence_lengths, word_starts, entity_starts, entity_lengths = (
+            np.concatenate(columns.pop(name)) for name in _LISTS
+        )
         offsets, sentence_offsets, _, entity_offsets, _ = (np.cumsum(np.concatenate(part)) for part in lengths.values())
         _check_sums(index.doc_ids, sentence_lengths, sentence_offsets, offsets)
         first_tokens = np.repeat(offsets[:-1], np.diff(entity_offsets))

@@ -37,6 +37,7 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], num_
         try:
             for item in items:
                 ahead.append(pool.submit(function, item))
+                del item  # it may hold much memory, and drawing the next may take a while
                 if len(ahead) > 2 * num_threads:
                     yield ahead.popleft().result()
             while ahead:
