@@ -45,7 +45,7 @@ def states(folder: Path) -> list[dict[str, int]]:
 
 
 def children_of_this_run(folder: Path) -> list[str]:
-    """Command lines of processes that work for this workspace, this test apart."""
+    """Command lines of processes that name this folder in their arguments or environment, this test apart."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -53,7 +53,7 @@ def children_of_this_run(folder: Path) -> list[str]:
             settings = (process / "environ").read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if str(folder) in settings + command and "pytest" not in command:
+        if str(folder) in settings + command and int(process.name) != os.getpid():
             found.append(command)
     return found
 
@@ -201,6 +201,9 @@ def test_a_stopped_run_leaves_no_process_behind(shared_tiny_recipe: Path, stop: 
     until = time.monotonic() + 120
     while time.monotonic() < until and not any("bert_core.training" in c for c in children_of_this_run(folder)):
         time.sleep(0.2)
+    running = children_of_this_run(folder)
+    assert any("bert_core.training" in command for command in running)
+    assert any("server start" in command for command in running)
     process.send_signal(stop)
     _, errors = process.communicate(timeout=120)
     if stop == signal.SIGKILL:
