@@ -31,6 +31,10 @@ def print_verification(root: Path, console: Console | None = None) -> int:
         num_damaged += bool(faults)
         for fault in faults:
             console.print(plain(fault, "red"), soft_wrap=True)
-    verdict = "all as sealed" if not num_damaged else f"{num_damaged} damaged; the next run builds them again"
+    verdict = (
+        "all as sealed"
+        if not num_damaged
+        else f"{num_damaged} damaged; remove their folders, and the next run builds them again"
+    )
     console.print(plain(f"{num_outputs} outputs, {num_bytes:,} bytes: {verdict}"), soft_wrap=True)
     return num_damaged

@@ -1,8 +1,8 @@
 """Build one stage of a line, or reuse its output: the only place where builders meet the store.
 
 Each kind of stage has one function below that calls its room's builder with plain values. Rooms are imported here,
-inside those functions, so that a plan or an inspection loads none of them. A training stage runs in a process of its own
-(`training/process.py`); a crash there ends the stage, not the flow.
+inside those functions, so that a plan or an inspection loads none of them. A training stage runs in a process of its
+own (`training/process.py`); a crash there ends the stage, not the flow.
 """
 
 import json
@@ -106,12 +106,17 @@ def _run_one(line: Line, stage: Stage, *, force: bool, progress: Progress) -> St
     before = line.workspace.find(stage.kind, last)[0] if last else None
     reason = "asked for" if output is not None else reason_to_run(line, stage, before)
     line.forget(stage)
-    with line.workspace.building(stage.id, spec, parents, wait_seconds=WAIT_SECONDS) as build:
-        build.counts = _BUILDERS[stage.kind](line, stage, build, progress)
+    with line.workspace.building(
+        stage.id, spec, parents, wait_seconds=WAIT_SECONDS, rebuild=force and output is not None
+    ) as build:
+        if build.sealed is None:
+            build.counts = _BUILDERS[stage.kind](line, stage, build, progress)
     line.workspace.link(line.recipe.name, stage.id, fingerprint)
     sealed = line.output(stage)
     if sealed is None:
         raise StoreError(f"stage {stage.id!r}: its output was sealed and is gone; run again")
+    if build.sealed is not None:
+        return _result(stage, "reused", "another run has just built it", sealed.folder, sealed.manifest)
     return _result(stage, "built", reason, sealed.folder, sealed.manifest)
 
 

@@ -98,13 +98,9 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise StoreError(f"{path}: damaged manifest ({error}); delete the folder and run again") from error
     for entry in manifest.files:
         if not _NAME.match(entry.name) or ".." in entry.name.split("/"):
-            raise StoreError(
-                f"{path}: file name {entry.name!r} is not a plain relative name; refusing the folder"
-            )
+            raise StoreError(f"{path}: file name {entry.name!r} is not a plain relative name; refusing the folder")
     if fingerprint_of(manifest.spec) != manifest.fingerprint:
-        raise StoreError(
-            f"{path}: the specification does not give the fingerprint; delete the folder and run again"
-        )
+        raise StoreError(f"{path}: the specification does not give the fingerprint; delete the folder and run again")
     return manifest
 
 

@@ -76,9 +76,7 @@ def shard_paths(folder: Path, name: str) -> list[Path]:
         raise StoreError(f"{folder}: no {name}-*.arrow shards; build the stage again")
     expected = int(paths[0].stem.rsplit("-", 1)[1])
     if len(paths) != expected:
-        raise StoreError(
-            f"{folder}: {len(paths)} shards of {name}, expected {expected}; build the stage again"
-        )
+        raise StoreError(f"{folder}: {len(paths)} shards of {name}, expected {expected}; build the stage again")
     return paths
 
 

@@ -40,9 +40,11 @@ _RECORDED_PACKAGES = ("bertline", "numpy", "pyarrow", "tokenizers", "torch", "tr
 class Build:
     """An output that is being written: its folder, and what its manifest will say."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sealed: Manifest | None = None) -> None:
         self.folder = folder
         """Where files are written; every file below it becomes part of the output."""
+        self.sealed = sealed
+        """The seal that another run set while this one waited: there is nothing to build; else None."""
         self.counts: dict[str, Any] = {}
         """Plain JSON values for the manifest."""
 
@@ -62,9 +64,7 @@ class Workspace:
         """Return where the output of that kind and fingerprint lives once it is sealed."""
         return self.root / "store" / kind / fingerprint
 
-    def find(
-        self, kind: str, fingerprint: str, *, digests: bool = False
-    ) -> tuple[Manifest | None, list[str]]:
+    def find(self, kind: str, fingerprint: str, *, digests: bool = False) -> tuple[Manifest | None, list[str]]:
         """Look for a sealed and whole output.
 
         Args:
@@ -100,7 +100,8 @@ class Workspace:
             stage: stage id, `kind/name`.
             spec: what the bytes depend on; `spec["kind"]` names the folder.
             parents: outputs it is built from, by role.
-            wait_seconds: how long to wait for another run that builds the same output.
+            wait_seconds: how long to wait for another run that builds the same output, seconds.
+            rebuild: build although a whole output stands; otherwise `Build.sealed` says that it does.
 
         Yields:
             The build, with an empty folder (but for `resume/` of a build that was killed).
@@ -120,6 +121,10 @@ class Workspace:
                 f"{target}: another run is building it now; wait for it to end, or stop it, and run again"
             ) from None
         try:
+            sealed = None if rebuild else self.find(kind, fingerprint)[0]
+            if sealed is not None:
+                yield Build(target, sealed)
+                return
             _sweep(aside)
             began = time.monotonic()
             build = Build(aside)

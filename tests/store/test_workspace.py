@@ -160,3 +160,12 @@ def test_faults_are_empty_for_a_whole_output(tmp_path):
     manifest = read_manifest(folder)
     assert manifest is not None
     assert faults_of(folder, manifest, digests=True) == []
+
+
+def test_a_run_that_waited_finds_what_the_other_run_sealed(tmp_path):
+    workspace = Workspace(tmp_path)
+    fingerprint = build(workspace, "first")
+    with workspace.building("tokens/x", SPEC, {}, rebuild=False) as output:
+        assert output.sealed is not None
+        assert output.sealed.fingerprint == fingerprint
+    assert (workspace.folder_of("tokens", fingerprint) / "part" / "data.txt").read_text() == "first"
