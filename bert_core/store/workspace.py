@@ -93,6 +93,7 @@ class Workspace:
         parents: dict[str, Parent],
         *,
         wait_seconds: float = 0.0,
+        rebuild: bool = True,
     ) -> Iterator[Build]:
         """Build an output aside; it is sealed and put in place when the block ends without an error.
 
