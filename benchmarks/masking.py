@@ -27,7 +27,7 @@ def measure(examples: str, vocabulary: str, seconds: float) -> dict[str, Any]:
     """
     import torch
 
-    from bert_core.config.recipe import MaskingConfig
+    from bert_core.config import MaskingConfig
     from bert_core.examples.masking import MaskVocabulary, mask_batch
     from bert_core.examples.reader import ExampleSet
     from bert_core.training.batches import draw_batch

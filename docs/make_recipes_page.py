@@ -1,4 +1,4 @@
-"""Write docs/recipes.md: every setting of a recipe, from the models in bert_core/config/recipe.py.
+"""Write docs/recipes.md: every setting of a recipe, from the models in bert_core/config/.
 
     python docs/make_recipes_page.py            writes the page
     python docs/make_recipes_page.py --check    exit code 1 where the page is not what the models say
@@ -25,7 +25,7 @@ from bert_core.config import Recipe
 PAGE = Path(__file__).with_name("recipes.md")
 
 INTRODUCTION = """\
-<!-- Written by docs/make_recipes_page.py from bert_core/config/recipe.py; change that file, then run the script. -->
+<!-- Written by docs/make_recipes_page.py from bert_core/config/; change those files, then run the script. -->
 # Settings of a recipe
 
 A recipe is a YAML file. `bertline init` writes a commented one. Every setting but those marked *required* has a

@@ -248,7 +248,7 @@ def test_the_page_of_settings_is_what_the_models_say() -> None:
 
 
 def test_the_page_of_settings_describes_every_setting() -> None:
-    from bert_core.config.recipe import FineTuneConfig, MaskingConfig, Recipe, TaskSource
+    from bert_core.config import FineTuneConfig, MaskingConfig, Recipe, TaskSource
 
     page = text_of("docs/recipes.md")
     for model in (Recipe, MaskingConfig, FineTuneConfig, TaskSource):

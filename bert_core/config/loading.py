@@ -56,8 +56,7 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
         faults += [
-            f"{path}:{_line_of(tuple(e['loc']), lines)}: {_describe(e, tuple(e['loc']))}"
-            for e in error.errors()
+            f"{path}:{_line_of(tuple(e['loc']), lines)}: {_describe(e, tuple(e['loc']))}" for e in error.errors()
         ]
     else:
         if not faults:
@@ -73,9 +72,7 @@ def _note_lines(node: yaml.Node, at: _Path, lines: dict[_Path, int], faults: lis
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                faults.append(
-                    f"{path}:{key.start_mark.line + 1}: {_dotted((*at, name))}: given twice; keep one"
-                )
+                faults.append(f"{path}:{key.start_mark.line + 1}: {_dotted((*at, name))}: given twice; keep one")
             seen.add(name)
             lines[(*at, name)] = key.start_mark.line + 1
             _note_lines(value, (*at, name), lines, faults, path)

@@ -36,9 +36,13 @@ def test_a_good_recipe_is_read_with_its_defaults(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        pytest.param("steps: 10", "stepz: 10", r"r\.yaml:7: pretrain\.stepz: unknown key; did you mean 'steps'\?", id="near"),
+        pytest.param(
+            "steps: 10", "stepz: 10", r"r\.yaml:7: pretrain\.stepz: unknown key; did you mean 'steps'\?", id="near"
+        ),
         pytest.param("name: small", "name: small\nqqqq: 1", r"r\.yaml:2: qqqq: unknown key; known keys are", id="far"),
-        pytest.param("steps: 10", "steps: 0", r"r\.yaml:7: pretrain\.steps: .*greater than or equal to 1, got 0", id="range"),
+        pytest.param(
+            "steps: 10", "steps: 0", r"r\.yaml:7: pretrain\.steps: .*greater than or equal to 1, got 0", id="range"
+        ),
         pytest.param("steps: 10", "steps: '10'", r"r\.yaml:7: pretrain\.steps: .*valid integer, got '10'", id="kind"),
         pytest.param("corpus: general", "corpus: other", r"pretrain\.corpus is 'other', not among corpora", id="name"),
         pytest.param("name: small\n", "", r"r\.yaml:1: name: missing", id="missing"),
@@ -51,7 +55,10 @@ def test_a_good_recipe_is_read_with_its_defaults(tmp_path):
             id="nested",
         ),
         pytest.param(
-            "paths: [a.txt]", "path: [a.txt]", r"corpora\.general\.path: unknown key; did you mean 'paths'", id="mapping"
+            "paths: [a.txt]",
+            "path: [a.txt]",
+            r"corpora\.general\.path: unknown key; did you mean 'paths'",
+            id="mapping",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 from bert_core.corpus.documents import QUARANTINE_NAME, build_slice
 from bert_core.corpus.slices import plan_slices
 from bert_core.store.shards import read_shards

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 from bert_core.corpus.clean import clean, document_id, han_share, normalise
 
 DEFAULTS = CorpusConfig(paths=["a"])

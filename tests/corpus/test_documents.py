@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 from bert_core.corpus import slices
 from bert_core.corpus.clean import document_id
 from bert_core.corpus.documents import build_documents, build_record_documents, build_slice

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 from bert_core.corpus import readers
 from bert_core.corpus.paths import RawFile
 from bert_core.corpus.readers import format_of, read_records

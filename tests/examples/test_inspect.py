@@ -5,7 +5,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from bert_core.config.recipe import MaskingConfig
+from bert_core.config import MaskingConfig
 from bert_core.examples.inspect import markdown_of, sample_view
 from bert_core.store.schemas import examples_schema
 from bert_core.store.shards import write_shards

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
-from bert_core.config.recipe import MaskingConfig
+from bert_core.config import MaskingConfig
 from bert_core.errors import RequestError
 from bert_core.examples import masking_kernels
 from bert_core.examples.draw_kernels import uniform

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_core.config.recipe import ExamplesConfig
+from bert_core.config import ExamplesConfig
 from bert_core.errors import CorpusError, StoreError
 from bert_core.examples import pairs
 from bert_core.examples.pairs import build_examples

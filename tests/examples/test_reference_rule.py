@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reference_rule import GOLDEN, ReferenceSettings, golden, reference_instances
-from bert_core.config.recipe import ExamplesConfig
+from bert_core.config import ExamplesConfig
 from bert_core.examples.pairs import build_examples
 from bert_core.store.shards import read_shards
 

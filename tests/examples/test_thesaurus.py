@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_core.config import load_recipe
-from bert_core.config.recipe import MaskingConfig
+from bert_core.config import MaskingConfig, load_recipe
 from bert_core.errors import RequestError
 from bert_core.examples.masking import MaskVocabulary
 from bert_core.examples.similar_kernels import find_word

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bert_core.config.recipe import MaskingConfig
+from bert_core.config import MaskingConfig
 from bert_core.examples.masking import MaskVocabulary, mask_batch
 from bert_core.examples.reader import ExampleSet
 from bert_core.report.cards import count_facts, data_cards, waterfall, written

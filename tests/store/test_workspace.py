@@ -24,6 +24,16 @@ def build(workspace: Workspace, text: str = "hello", spec: dict | None = None) -
     return fingerprint_of(spec)
 
 
+def fail_after(workspace: Workspace, files: dict[str, str]) -> None:
+    """Write files of an output and fail before it is sealed."""
+    with workspace.building("tokens/x", SPEC, {}) as output:
+        for name, text in files.items():
+            path = output.folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        raise KeyError("fails here")
+
+
 def test_a_sealed_output_is_found_with_its_counts(tmp_path):
     workspace = Workspace(tmp_path)
     fingerprint = build(workspace)
@@ -47,20 +57,16 @@ def test_equal_bytes_have_equal_content_and_other_bytes_another(tmp_path):
 def test_a_failed_build_leaves_nothing_visible_and_the_old_output_whole(tmp_path):
     workspace = Workspace(tmp_path)
     fingerprint = build(workspace, "old")
-    with pytest.raises(KeyError), workspace.building("tokens/x", SPEC, {}) as output:
-        (output.folder / "data.txt").write_text("half")
-        raise KeyError("fails here")
+    with pytest.raises(KeyError):
+        fail_after(workspace, {"data.txt": "half"})
     assert (workspace.folder_of("tokens", fingerprint) / "part" / "data.txt").read_text() == "old"
     assert workspace.find("tokens", fingerprint, digests=True)[1] == []
 
 
 def test_what_a_dead_build_left_is_swept_but_its_resume_folder_stays(tmp_path):
     workspace = Workspace(tmp_path)
-    with pytest.raises(KeyError), workspace.building("tokens/x", SPEC, {}) as output:
-        (output.folder / "stale.txt").write_text("stale")
-        output.resume_folder.mkdir()
-        (output.resume_folder / "state").write_text("step 5")
-        raise KeyError("killed")
+    with pytest.raises(KeyError):
+        fail_after(workspace, {"stale.txt": "stale", "resume/state": "step 5"})
     with workspace.building("tokens/x", SPEC, {}) as output:
         assert [path.name for path in output.folder.iterdir()] == ["resume"]
         assert (output.resume_folder / "state").read_text() == "step 5"

@@ -4,8 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bert_core.config import TaskConfig
-from bert_core.config.recipe import TaskSource
+from bert_core.config import TaskConfig, TaskSource
 from bert_core.errors import TaskDataError
 from bert_core.training.baseline import CANDIDATES_OF_C, run_tfidf
 from bert_core.training.labelled_batches import read_labelled

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from bert_core.config import ModelConfig, TaskConfig
-from bert_core.config.recipe import FineTuneConfig, OptimizationConfig, TaskSource
+from bert_core.config import FineTuneConfig, ModelConfig, OptimizationConfig, TaskConfig, TaskSource
 from bert_core.errors import CheckpointError, RequestError, TaskDataError, TrainingError
 from bert_core.model.heads import load_fine_tuned
 from bert_core.training.fine_tune_job import FineTuneJob

@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bert_core.config import ModelConfig, TaskConfig
-from bert_core.config.recipe import FineTuneConfig, OptimizationConfig, TaskSource
+from bert_core.config import FineTuneConfig, ModelConfig, OptimizationConfig, TaskConfig, TaskSource
 from bert_core.errors import CheckpointError
 from bert_core.examples.labelled import build_labelled
 from bert_core.randomness import key_of

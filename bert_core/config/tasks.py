@@ -1,0 +1,97 @@
+"""The parts of a recipe about labelled tasks: their files, their split, their fine-tuning and their references."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bert_core.config.part import Fraction, Part
+from bert_core.config.transfer import OptimizationConfig
+
+TaskFormat = Literal["auto", "txt_line", "jsonl", "csv", "tsv", "tagged_words"]
+Family = Literal["single_sentence", "sequence_labelling"]
+StartName = Literal["random", "pretrain", "domain_transfer", "task_transfer"]
+
+
+class TaskSource(Part):
+    """One file of labelled records."""
+
+    path: str
+    """File; `package://NAME/file` names a file inside an installed Python package."""
+    format: TaskFormat = "auto"
+    """How records are found; `auto` goes by the extension."""
+    text_column: str = "text"
+    """Column or key of the text (jsonl, csv, tsv)."""
+    label_column: str = "label"
+    """Column or key of the label (jsonl, csv, tsv)."""
+    label: str | None = None
+    """One label for the whole file (a file of positive texts, one of negative ones)."""
+    split: Literal["auto", "train", "dev", "test"] = "auto"
+    """The split that the file is; `auto` divides it by the task's fractions."""
+    encoding: str = "auto"
+    """`auto` finds the encoding; or a codec name."""
+
+
+class FineTuneConfig(Part):
+    """Training of one task's head together with the encoder."""
+
+    epochs: int = Field(default=3, ge=1)
+    """Passes over the training examples."""
+    batch_examples: int = Field(default=32, ge=1)
+    """Examples in one optimizer step."""
+    max_tokens: int = Field(default=128, ge=16, le=512)
+    """Longest input with its special tokens; longer single sentences keep their head, tagged texts are
+    windowed, tokens."""
+    optimization: OptimizationConfig = Field(
+        default_factory=lambda: OptimizationConfig(learning_rate=5e-5, warmup_fraction=0.1)
+    )
+    """Optimizer settings."""
+    dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
+    """Dropout probability; empty for that of `model`."""
+    keep_best_on_dev: bool = True
+    """Keep the weights of the epoch that is best on dev instead of the last epoch's."""
+
+
+class TaskConfig(Part):
+    """A labelled task: its data, its split, how it is fine-tuned and what it is compared with."""
+
+    family: Family
+    """single_sentence (a class for a text) or sequence_labelling (entities in a text)."""
+    sources: list[TaskSource] = Field(min_length=1)
+    """Labelled files."""
+    labels: list[str] = Field(min_length=1)
+    """The classes, or the entity types; any other label in the data is an error."""
+    dev_fraction: Fraction = 0.1
+    """Share of the records (documents for sequence_labelling) that `auto` sources give to dev, 0 to 1."""
+    test_fraction: Fraction = 0.1
+    """Share that `auto` sources give to test, 0 to 1."""
+    max_train_examples: int | None = Field(default=None, ge=1)
+    """Labelled records used for fine-tuning, drawn at random from train; empty for all. Task transfer reads the
+    texts of the whole training split, labels removed."""
+    max_test_examples: int | None = Field(default=None, ge=1)
+    """Records of dev and of test that are scored, drawn at random; empty for all."""
+    fine_tune: FineTuneConfig = Field(default_factory=FineTuneConfig)
+    """How it is fine-tuned."""
+    start: StartName = "task_transfer"
+    """The stage whose checkpoint it starts from."""
+    compare: list[Literal["random", "pretrain", "domain_transfer", "tfidf"]] = Field(
+        default_factory=lambda: ["random", "pretrain"]
+    )
+    """References trained beside it on the same examples: other starts, and TF-IDF + logistic regression."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TaskConfig":
+        faults = []
+        if self.dev_fraction + self.test_fraction >= 1.0:
+            faults.append("dev_fraction + test_fraction leaves nothing to train on")
+        if len(set(self.labels)) != len(self.labels):
+            faults.append(f"labels {self.labels} holds one twice")
+        if self.family == "single_sentence" and len(self.labels) < 2:
+            faults.append(f"labels {self.labels} is one class, expected at least two")
+        if self.family == "sequence_labelling" and "tfidf" in self.compare:
+            faults.append("compare has tfidf, which cannot label tokens")
+        for source in self.sources:
+            if source.label is not None and source.label not in self.labels:
+                faults.append(f"label {source.label!r} of {source.path} is not among labels {self.labels}")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self

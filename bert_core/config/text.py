@@ -1,0 +1,120 @@
+"""The parts of a recipe about text: corpora, vocabulary, words, and how documents become masked examples."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bert_core.config.part import Fraction, Name, Part
+
+CorpusFormat = Literal[
+    "auto",
+    "txt_blank_line",
+    "txt_line",
+    "txt_file",
+    "markdown",
+    "jsonl",
+    "csv",
+    "tsv",
+    "tagged_words",
+]
+Objective = Literal["nsp", "sop", "none"]
+
+
+class CorpusConfig(Part):
+    """Raw text: where it lies, how it is read, which repairs and filters it passes."""
+
+    paths: list[str] = Field(min_length=1)
+    """Files, folders or globs, read in the order given; `package://NAME/file` names a file inside an
+    installed Python package. `.gz` and `.zst` are read as they are."""
+    format: CorpusFormat = "auto"
+    """How records and document boundaries are found; `auto` goes by the file's extension (.txt is
+    txt_blank_line)."""
+    text_column: str = "text"
+    """Column or key that holds the text (jsonl, csv, tsv)."""
+    encoding: str = "auto"
+    """`auto` finds the encoding of each file; or a codec name such as gb18030."""
+    unicode_form: Literal["none", "nfc", "nfkc"] = "nfc"
+    """Unicode normal form that the text is brought into."""
+    half_width: bool = True
+    """Full-width letters and digits become ASCII ones (１９９８ -> 1998); Chinese punctuation stays."""
+    min_characters: int = Field(default=2, ge=1)
+    """Documents with fewer characters after cleaning are dropped and counted, characters."""
+    max_characters: int = Field(default=1_000_000, ge=100)
+    """Longer documents are cut at sentence ends into several, characters."""
+    min_han_share: Fraction = 0.0
+    """Documents with a smaller share of Han among their letters are dropped, 0 to 1."""
+    deduplicate: bool = True
+    """Keep one of the documents whose normalised text is equal."""
+    max_bad_fraction: Fraction = 0.01
+    """The run stops when a larger share of a file's records is unreadable, 0 to 1."""
+
+
+class VocabularyConfig(Part):
+    """A WordPiece vocabulary: read from a file, taken from the starting model, or trained."""
+
+    path: str | None = None
+    """A vocab.txt; where empty, the vocabulary of `model.start`, else one is trained."""
+    corpora: list[Name] = Field(default_factory=list)
+    """Corpora to train on; where empty, every corpus of the recipe."""
+    size: int = Field(default=8_000, ge=200, le=65_535)
+    """Entries of a trained vocabulary, special ones included."""
+    lowercase: bool = True
+    """Fold letters to lower case and strip accents, as bert-base-chinese does."""
+
+
+class WordsConfig(Part):
+    """Word and entity boundaries for the masking policies that need them."""
+
+    segmenter: Literal["none", "rjieba"] = "rjieba"
+    """Finds words in Chinese text; `none` makes every Han character a word."""
+    lexicons: list[str] = Field(default_factory=list)
+    """Files with one entry a line (anything after a tab is ignored), matched as entities."""
+
+
+class MaskingConfig(Part):
+    """Which tokens are hidden, drawn anew in every epoch when a batch is read."""
+
+    policy: Literal["token", "whole_word", "ngram", "span", "entity", "similar_word"] = "whole_word"
+    """token (Devlin et al. 2019), whole_word (Cui et al. 2021), ngram of words, span (SpanBERT), entity (ERNIE 1.0),
+    similar_word (MacBERT: words chosen as by ngram, a similar word in place of [MASK])."""
+    mlm_probability: float = Field(default=0.15, gt=0.0, le=0.5)
+    """Share of the maskable tokens to predict; at least one in each example, 0 to 0.5."""
+    mask_share: Fraction = 0.8
+    """Share of the predicted tokens that become [MASK], or a similar word under similar_word, 0 to 1."""
+    random_share: Fraction = 0.1
+    """Share of the predicted tokens that become a random token; the rest is kept, 0 to 1."""
+
+    thesaurus: str | None = None
+    """similar_word only: a file of similar words in the shape of the extended Cilin, a group a line:
+    `Aa01A02= 人类 生人 全人类`; `package://NAME/file` names a file inside an installed Python package."""
+
+    @model_validator(mode="after")
+    def _thesaurus_is_read(self) -> "MaskingConfig":
+        if (self.policy == "similar_word") != (self.thesaurus is not None):
+            said = "is empty; name a file of similar words" if self.thesaurus is None else f"is {self.thesaurus!r}"
+            raise ValueError(f"thesaurus {said}: policy similar_word needs one, {self.policy} is the policy")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> "MaskingConfig":
+        if self.mask_share + self.random_share > 1.0 + 1e-9:
+            raise ValueError(
+                f"mask_share + random_share is {self.mask_share + self.random_share:g}, expected at most 1"
+            )
+        return self
+
+
+class ExamplesConfig(Part):
+    """How documents become pretraining examples."""
+
+    max_tokens: int = Field(default=128, ge=16, le=512)
+    """Longest example with its special tokens, tokens."""
+    short_sequence_probability: Fraction = 0.1
+    """Share of examples built to a random shorter length (Devlin et al. 2019), 0 to 1."""
+    objective: Objective = "nsp"
+    """What is predicted of a pair: nsp, whether B follows A or comes from another document (Devlin et al. 2019); sop,
+    whether two neighbours stand in order or are swapped (Lan et al. 2020); none packs whole sentences for MLM alone."""
+    pairing_rounds: int = Field(default=1, ge=1, le=64)
+    """How many times pairs are drawn anew; epoch e reads round e mod rounds."""
+    held_out_fraction: float = Field(default=0.02, ge=0.0, le=0.5)
+    """Share of the documents kept for evaluation and never trained on, 0 to 0.5."""

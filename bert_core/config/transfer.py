@@ -1,0 +1,81 @@
+"""The parts of a recipe about pretraining: the encoder, the optimizer, and one stage of transfer.
+
+Defaults follow Devlin et al. 2019 (arXiv:1810.04805) and Turc et al. 2019 (arXiv:1908.08962) where the field's
+description names no other source.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bert_core.config.part import Fraction, Name, Part
+from bert_core.config.text import ExamplesConfig, MaskingConfig
+
+
+class ModelConfig(Part):
+    """The encoder: sizes for random weights, or a model folder to start from."""
+
+    start: str | None = None
+    """A transformers BERT folder or hub name whose weights begin the line; empty for random weights."""
+    num_layers: int = Field(default=4, ge=1, le=48)
+    """Encoder layers; read only for random weights."""
+    hidden_size: int = Field(default=256, ge=16, le=2048)
+    """Width of a token's vector; read only for random weights."""
+    num_heads: int = Field(default=4, ge=1, le=64)
+    """Attention heads; divides hidden_size; read only for random weights."""
+    intermediate_size: int = Field(default=1024, ge=16, le=16384)
+    """Width of the feed-forward layer; read only for random weights."""
+    max_positions: int = Field(default=512, ge=16, le=2048)
+    """Longest sequence that the position embeddings know, tokens; read only for random weights."""
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Dropout probability of hidden states and attention while training."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "ModelConfig":
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
+        return self
+
+
+class OptimizationConfig(Part):
+    """AdamW with warm-up and decay."""
+
+    learning_rate: float = Field(default=1e-4, gt=0.0, le=0.1)
+    """Peak learning rate; 1e-4 from scratch, 2e-5 to 5e-5 to go on from a checkpoint at base size."""
+    warmup_fraction: Fraction = 0.06
+    """Share of the steps in which the learning rate climbs from zero, 0 to 1."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up."""
+    weight_decay: float = Field(default=0.01, ge=0.0, le=1.0)
+    """Decoupled weight decay; not on biases and layer norms."""
+    adam_beta2: float = Field(default=0.999, gt=0.0, lt=1.0)
+    """Second-moment decay of AdamW."""
+    max_gradient_norm: float = Field(default=1.0, gt=0.0)
+    """Gradients are clipped to this global L2 norm."""
+    layer_decay: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Factor on the learning rate from each layer to the one below it; 1 for none."""
+
+
+class TransferConfig(Part):
+    """One stage of pretraining over one corpus: MLM, and next sentence or sentence order where there are pairs."""
+
+    corpus: Name | None = None
+    """Name of the corpus it reads; task_transfer reads the training texts of `tasks` instead."""
+    tasks: list[Name] = Field(default_factory=list)
+    """task_transfer only: tasks whose training texts it reads."""
+    examples: ExamplesConfig = Field(default_factory=ExamplesConfig)
+    """How its examples are built."""
+    masking: MaskingConfig = Field(default_factory=MaskingConfig)
+    """How its examples are masked; read by training only."""
+    steps: int = Field(default=10_000, ge=1)
+    """Optimizer steps."""
+    batch_examples: int = Field(default=32, ge=1)
+    """Examples in one optimizer step."""
+    optimization: OptimizationConfig = Field(default_factory=OptimizationConfig)
+    """Optimizer settings."""
+    dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
+    """Dropout probability in this stage; empty for that of `model`."""
+    evaluate_every_steps: int = Field(default=500, ge=1)
+    """Steps between evaluations on held-out documents."""
+    save_every_steps: int = Field(default=500, ge=1)
+    """Steps between checkpoints from which a killed run goes on."""
