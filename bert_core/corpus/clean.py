@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 import xxhash
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 
 _MAX_ROUNDS = 8
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 from bert_core.corpus.clean import document_id, normalise
 from bert_core.corpus.decontaminate import KINDS, HeldOutTexts
 from bert_core.corpus.deduplicate import find_duplicates

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 from bert_core.corpus.articles import group_paragraphs, plain_text
 from bert_core.corpus.decode import Line, read_lines
 from bert_core.corpus.json_lines import json_kind, parse_object

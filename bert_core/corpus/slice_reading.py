@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import pyarrow as pa
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 from bert_core.corpus.clean import clean, document_id, han_share
 from bert_core.corpus.readers import RawRecord, missing_column, read_records
 from bert_core.corpus.sentences import split_sentences

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_core.config.recipe import CorpusConfig
+from bert_core.config import CorpusConfig
 from bert_core.corpus.articles import begins_article, plain_text
 from bert_core.corpus.decode import detect_encoding
 from bert_core.corpus.paths import RawFile, resolve_paths

@@ -14,7 +14,8 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from bert_core.config.recipe import MaskingConfig, Objective
+from bert_core.config import MaskingConfig
+from bert_core.config.text import Objective
 from bert_core.examples.masking import MaskVocabulary, mask_batch
 from bert_core.examples.reader import ExampleSet
 from bert_core.examples.thesaurus import SimilarWords

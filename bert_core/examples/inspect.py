@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from bert_core.config.recipe import MaskingConfig
+from bert_core.config import MaskingConfig
 from bert_core.examples.masking import MaskVocabulary, mask_batch
 from bert_core.examples.reader import ExampleSet
 from bert_core.store.schemas import NEXT, NO_PAIR

@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bert_core.config.recipe import MaskingConfig
+from bert_core.config import MaskingConfig
 from bert_core.errors import RequestError
 from bert_core.examples.thesaurus import SimilarWords, find_thesaurus
 from bert_core.randomness import key_of

@@ -48,7 +48,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from bert_core.config.recipe import ExamplesConfig
+from bert_core.config import ExamplesConfig
 from bert_core.errors import CorpusError
 from bert_core.examples.token_documents import DocumentIndex, TokenDocuments, is_held_out
 from bert_core.progress import Progress, silent

@@ -33,7 +33,7 @@ def sample_examples(outputs: Mapping[str, tuple[Path, Manifest]]) -> dict[str, l
     Returns:
         Views by stage id of the examples.
     """
-    from bert_core.config.recipe import MaskingConfig
+    from bert_core.config import MaskingConfig
     from bert_core.examples.inspect import sample_view
     from bert_core.examples.reader import ExampleSet
 

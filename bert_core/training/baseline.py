@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_core.config.recipe import TaskConfig
+from bert_core.config import TaskConfig
 from bert_core.errors import TaskDataError
 from bert_core.progress import Progress, silent
 from bert_core.randomness import seed_of
