@@ -7,12 +7,19 @@ torch's generator, which is seeded as well.
 Source: Srivastava et al. 2014; the scaling of kept values ("inverted dropout") as in torch.
 """
 
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bert_core.randomness import GAMMA, draws
+
+PART_VALUES = 65536
+"""A thread takes at least so many values; to hand out fewer costs more than it saves."""
 
 
 class Dropout(nn.Module):
@@ -61,16 +68,33 @@ class _HashDropout(torch.autograd.Function):
 
 
 def _drop(values: Tensor, key: np.uint64, threshold: int) -> Tensor:
-    """Drop in a new tensor; places count the elements in row-major order."""
-    from bert_core.model.dropout_kernel import drop_bfloat16, drop_float32
+    """Drop in a new tensor; places count the elements in row-major order, so that threads change no draw."""
+    from bert_core.model.dropout_kernel import BLOCK, drop_bfloat16, drop_float32
 
     values = values.detach().contiguous()
     out = torch.empty_like(values)
-    if values.dtype == torch.float32:
-        drop_float32(values.view(-1).numpy(), key, threshold, out.view(-1).numpy())
-    else:
-        drop_bfloat16(_bits(values), key, threshold, _bits(out))
+    is_wide = values.dtype == torch.float32
+    kernel, source, target = (
+        (drop_float32, values.view(-1).numpy(), out.view(-1).numpy())
+        if is_wide
+        else (drop_bfloat16, _bits(values), _bits(out))
+    )
+    num_parts = min(torch.get_num_threads(), max(1, len(source) // PART_VALUES))
+    part = -(-len(source) // (num_parts * BLOCK)) * BLOCK
+    others = [
+        _threads().submit(kernel, source[start : start + part], key, threshold, start, target[start : start + part])
+        for start in range(part, len(source), part)
+    ]
+    kernel(source[:part], key, threshold, 0, target[:part])
+    for other in others:
+        other.result()
     return out
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Threads beside the one that asks; they work outside the interpreter lock."""
+    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), thread_name_prefix="dropout")
 
 
 def _bits(values: Tensor) -> np.ndarray:

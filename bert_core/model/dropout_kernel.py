@@ -12,7 +12,8 @@ from numba import njit
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
-_BLOCK = 256  # elements whose bits are drawn at once; a quarter as many draws
+BLOCK = 256
+"""Elements whose bits are drawn at once; a quarter as many draws."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -26,45 +27,47 @@ def _draw_block(key: np.uint64, first_draw: int, bits: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def drop_float32(values: np.ndarray, key: np.uint64, threshold: int, out: np.ndarray) -> None:
+def drop_float32(values: np.ndarray, key: np.uint64, threshold: int, first: int, out: np.ndarray) -> None:
     """Write values / (1 - threshold / 65536) to `out`, or 0 where the element's 16 bits are below `threshold`.
 
     Args:
         values: float32, flat.
         key: of this call.
         threshold: dropped share in 65536ths, 0 to 65535.
+        first: place of the first value in its tensor, a multiple of BLOCK.
         out: float32, flat, as long.
     """
     scale = np.float32(65536.0 / (65536.0 - threshold))
     limit = np.uint16(threshold)
-    bits = np.empty(_BLOCK // 4, np.uint64)
+    bits = np.empty(BLOCK // 4, np.uint64)
     parts = bits.view(np.uint16)
-    for start in range(0, len(values), _BLOCK):
-        _draw_block(key, start // 4, bits)
-        for i in range(min(_BLOCK, len(values) - start)):
+    for start in range(0, len(values), BLOCK):
+        _draw_block(key, (first + start) // 4, bits)
+        for i in range(min(BLOCK, len(values) - start)):
             kept = values[start + i] * scale
             out[start + i] = kept if parts[i] >= limit else np.float32(0.0)
 
 
 @njit(cache=True, nogil=True)
-def drop_bfloat16(values: np.ndarray, key: np.uint64, threshold: int, out: np.ndarray) -> None:
+def drop_bfloat16(values: np.ndarray, key: np.uint64, threshold: int, first: int, out: np.ndarray) -> None:
     """Do as `drop_float32` on bfloat16, whose bits are the upper half of a float32; rounds half to even.
 
     Args:
         values: bfloat16 as uint16, flat.
         key: of this call.
         threshold: dropped share in 65536ths, 0 to 65535.
+        first: place of the first value in its tensor, a multiple of BLOCK.
         out: bfloat16 as uint16, flat, as long.
     """
     scale = np.float32(65536.0 / (65536.0 - threshold))
     limit = np.uint16(threshold)
-    bits = np.empty(_BLOCK // 4, np.uint64)
+    bits = np.empty(BLOCK // 4, np.uint64)
     parts = bits.view(np.uint16)
-    wide = np.empty(_BLOCK, np.uint32)
+    wide = np.empty(BLOCK, np.uint32)
     products = wide.view(np.float32)
-    for start in range(0, len(values), _BLOCK):
-        _draw_block(key, start // 4, bits)
-        count = min(_BLOCK, len(values) - start)
+    for start in range(0, len(values), BLOCK):
+        _draw_block(key, (first + start) // 4, bits)
+        count = min(BLOCK, len(values) - start)
         for i in range(count):
             wide[i] = np.uint32(values[start + i]) << np.uint32(16)
         for i in range(count):

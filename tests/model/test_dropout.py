@@ -75,3 +75,18 @@ def test_nothing_is_dropped_in_evaluation_or_at_probability_zero():
     values = torch.rand(100)
     assert Dropout(0.5).eval()(values) is values
     assert Dropout(0.0)(values) is values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_draws_do_not_depend_on_the_number_of_threads(dtype: torch.dtype):
+    values = torch.randn(3 * 65536 + 777, dtype=dtype)
+    dropout, before = Dropout(0.3), torch.get_num_threads()
+    try:
+        results = []
+        for num_threads in (1, 2, 3):
+            torch.set_num_threads(num_threads)
+            results.append(dropout(values))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
