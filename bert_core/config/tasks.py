@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from bert_core.config.part import Fraction, Part
 from bert_core.config.transfer import OptimizationConfig
 
-TaskFormat = Literal["auto", "txt_line", "jsonl", "csv", "tsv", "tagged_words"]
-Family = Literal["single_sentence", "sequence_labelling"]
+TaskFormat = Literal["auto", "txt_line", "jsonl", "json", "csv", "tsv", "tagged_words", "conll"]
+Family = Literal["single_sentence", "sentence_pair", "sequence_labelling", "extractive_qa"]
 StartName = Literal["random", "pretrain", "domain_transfer", "task_transfer"]
 
 
@@ -20,9 +20,27 @@ class TaskSource(Part):
     format: TaskFormat = "auto"
     """How records are found; `auto` goes by the extension."""
     text_column: str = "text"
-    """Column or key of the text (jsonl, csv, tsv)."""
+    """Column or key of the text (jsonl, json, csv, tsv, conll)."""
+    text_pair_column: str = "text_pair"
+    """sentence_pair only: column or key of the second text."""
     label_column: str = "label"
-    """Column or key of the label (jsonl, csv, tsv)."""
+    """Column or key of the label; in conll files of the tag."""
+    entities_column: str = "entities"
+    """sequence_labelling only: key of the entities (jsonl, json)."""
+    columns: list[str] = Field(default_factory=list)
+    """Names of the columns of a table that has no header, from the left; empty where the first row names them. A conll
+    file without them has its text first and its tag last."""
+    quoting: bool = True
+    """Fields of a table may be quoted; false makes a quotation mark an ordinary character."""
+    join_words: Literal["auto", "space", "none"] = "auto"
+    """How the words of a conll file make a text: auto sets a space between two words of Latin letters or digits, not
+    between single characters; a `# text = ` line above a sentence goes before."""
+    span_ends: Literal["exclusive", "inclusive"] = "exclusive"
+    """Whether the end of an entity in jsonl and json files is one past its last character, or that character."""
+    overlaps: Literal["longest", "first", "quarantine"] = "longest"
+    """What stays where entities overlap: the longest, the one that stands first in the file, or not the record."""
+    label_names: dict[str, str] = Field(default_factory=dict)
+    """Labels as the file writes them to labels of the task: `{"0": finance, "1": sports}`."""
     label: str | None = None
     """One label for the whole file (a file of positive texts, one of negative ones)."""
     split: Literal["auto", "train", "dev", "test"] = "auto"
@@ -55,15 +73,18 @@ class TaskConfig(Part):
     """A labelled task: its data, its split, how it is fine-tuned and what it is compared with."""
 
     family: Family
-    """single_sentence (a class for a text) or sequence_labelling (entities in a text)."""
+    """single_sentence (a class for a text), sentence_pair (a class for two texts), sequence_labelling (entities in a
+    text) or extractive_qa (answers to a question inside a context, as SQuAD has them)."""
     sources: list[TaskSource] = Field(min_length=1)
     """Labelled files."""
-    labels: list[str] = Field(min_length=1)
-    """The classes, or the entity types; any other label in the data is an error."""
+    labels: list[str] = Field(default_factory=list)
+    """The classes, or the entity types; any other label in the data is an error. Empty for extractive_qa."""
     dev_fraction: Fraction = 0.1
     """Share of the records (documents for sequence_labelling) that `auto` sources give to dev, 0 to 1."""
     test_fraction: Fraction = 0.1
     """Share that `auto` sources give to test, 0 to 1."""
+    max_bad_fraction: Fraction = 0.1
+    """The run stops when a larger share of a file's records is quarantined, 0 to 1."""
     max_train_examples: int | None = Field(default=None, ge=1)
     """Labelled records used for fine-tuning, drawn at random from train; empty for all. Task transfer reads the
     texts of the whole training split, labels removed."""
@@ -85,11 +106,17 @@ class TaskConfig(Part):
             faults.append("dev_fraction + test_fraction leaves nothing to train on")
         if len(set(self.labels)) != len(self.labels):
             faults.append(f"labels {self.labels} holds one twice")
-        if self.family == "single_sentence" and len(self.labels) < 2:
+        if self.family in ("single_sentence", "sentence_pair") and len(self.labels) < 2:
             faults.append(f"labels {self.labels} is one class, expected at least two")
+        if self.family == "sequence_labelling" and not self.labels:
+            faults.append("labels [] names no entity type, expected at least one")
+        if self.family == "extractive_qa" and self.labels:
+            faults.append(f"labels {self.labels} are given, expected none: the answers of extractive_qa are its labels")
         if self.family == "sequence_labelling" and "tfidf" in self.compare:
             faults.append("compare has tfidf, which cannot label tokens")
         for source in self.sources:
+            if len(set(source.columns)) != len(source.columns):
+                faults.append(f"columns {source.columns} of {source.path} holds one twice")
             if source.label is not None and source.label not in self.labels:
                 faults.append(f"label {source.label!r} of {source.path} is not among labels {self.labels}")
         if faults:

@@ -83,16 +83,20 @@ def spans_of_words(words: Sequence[str], tags: Sequence[str], types: frozenset[s
     return spans
 
 
-def without_overlaps(spans: Sequence[Span]) -> list[Span]:
+def without_overlaps(spans: Sequence[Span], longest: bool = True) -> list[Span]:
     """Keep the longest of overlapping spans (the first of equals), in the order of the text.
 
     Example: `without_overlaps([(0, 2, "ns"), (0, 4, "nt"), (5, 6, "nr")])` -> `[(0, 4, "nt"), (5, 6, "nr")]`.
+
+    Args:
+        spans: of one text.
+        longest: False keeps the one that comes first in `spans` instead.
     """
     ordered = sorted(spans, key=lambda span: (span[0], span[1]))
     if all(before[1] <= after[0] for before, after in itertools.pairwise(ordered)):
         return ordered
     kept: list[Span] = []
-    for span in sorted(ordered, key=lambda span: span[0] - span[1]):
+    for span in sorted(ordered, key=lambda span: span[0] - span[1]) if longest else spans:
         if all(span[1] <= other[0] or other[1] <= span[0] for other in kept):
             kept.append(span)
     return sorted(kept)

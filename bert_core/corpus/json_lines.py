@@ -22,7 +22,7 @@ def parse_object(text: str) -> tuple[dict[str, Any] | None, str]:
         The object and ""; or None and the fault, `code: detail`.
     """
     try:
-        value = _decoder().decode(text)
+        value = strict_decoder().decode(text)
     except json.JSONDecodeError as error:
         is_cut = error.pos >= len(text) or error.msg.startswith("Unterminated")
         hint = "; is the file or the line cut off?" if is_cut else ""
@@ -45,7 +45,8 @@ def json_kind(value: Any) -> str:
 
 
 @cache
-def _decoder() -> json.JSONDecoder:
+def strict_decoder() -> json.JSONDecoder:
+    """Return the decoder that refuses NaN, Infinity and keys that come twice, with a ValueError."""
     return json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object_of_pairs)
 
 

@@ -12,6 +12,7 @@
 Near duplicates that share no whole text (a changed word) are not found here.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from bert_core.store.schemas import RECORDS
 from bert_core.store.shards import write_shards
 
 SPLITS = ("train", "dev", "test")
+QUARANTINE_NAME = "quarantine.jsonl"
 
 _RANKS = {"test": 0, "dev": 1, "train": 2, "auto": 2}  # of equal texts the one of the lowest rank stays
 
@@ -46,16 +48,16 @@ def build_split(task: TaskConfig, seed: int, base: Path, folder: Path, progress:
         progress: called in records.
 
     Returns:
-        Counts: `seen`, `quarantined`, `duplicates`, `contradictions`, `overlaps`, `leaks`, `overlapping_spans`, and
-        under `splits` the records, documents and labels of each split.
+        Counts: `seen`, `files` and `repairs` (see `RecordSet`), `quarantined`, `duplicates`, `contradictions`,
+        `overlaps`, `leaks`, `overlapping_spans`, and under `splits` the records, documents and labels of each split.
 
     Raises:
         TaskDataError: a split is empty, or train lacks one of the labels; see also `read_records`.
     """
     found = read_records(task, base)
     num_seen = len(found.records)
-    texts = [normalise(record.text) for record in found.records]
-    ids = np.array([document_id(record.text) for record in found.records], np.uint64)
+    texts = [_compared_text(record) for record in found.records]
+    ids = np.array([_record_id(record) for record in found.records], np.uint64)
     progress(num_seen, num_seen, "records")
 
     counts: dict[str, Any] = {
@@ -63,6 +65,8 @@ def build_split(task: TaskConfig, seed: int, base: Path, folder: Path, progress:
         "quarantined": found.quarantined,
         "quarantined_places": found.quarantined_places,
         "overlapping_spans": found.num_overlapping_spans,
+        "repairs": dict(sorted(found.repairs.items())),
+        "files": found.files,
     }
     kept, counts["duplicates"], counts["contradictions"], counts["overlaps"] = _deduplicate(found.records, ids)
     drawn = _draw_splits(found.records, texts, ids, task, seed)
@@ -86,6 +90,8 @@ def build_split(task: TaskConfig, seed: int, base: Path, folder: Path, progress:
             "not_scored": num_before - len(records),
         }
     _check(counts, task)
+    with (folder / QUARANTINE_NAME).open("w", encoding="utf-8", newline="\n") as quarantine:
+        quarantine.writelines(json.dumps(row, ensure_ascii=True) + "\n" for row in found.quarantine)
     seen_ids = ids[[index for name in SPLITS for index in members[name]]]
     assert len(np.unique(seen_ids)) == len(seen_ids), "a text stands in two splits"
     for name in SPLITS:
@@ -126,9 +132,26 @@ def _deduplicate(records: Sequence[Record], ids: np.ndarray) -> tuple[list[int],
     return kept, num_duplicates, num_contradictions, dict(sorted(overlaps.items()))
 
 
+def _record_id(record: Record) -> int:
+    """Digest the text of a record, or both of its texts: equal records share it."""
+    if record.text_pair is None:
+        return document_id(record.text)
+    first = mix64(np.array([document_id(record.text)], np.uint64) ^ key_of("second text"))
+    return int(first[0]) ^ document_id(record.text_pair)
+
+
+def _compared_text(record: Record) -> str:
+    """What training text must not hold of a scored record: its text, both of a pair, the context of a question."""
+    if record.text_pair is None:
+        return normalise(record.text)
+    both = "" if record.answers or record.label is None else normalise(record.text)
+    return both + normalise(record.text_pair)
+
+
 def _labelling(record: Record) -> tuple[Any, ...]:
     """What a record says about its text, whatever spaces and punctuation lie between its entities."""
-    return (record.label, *((normalise(record.text[start:end]), kind) for start, end, kind in record.spans))
+    answers = sorted({normalise(answer) for _, answer in record.answers})
+    return (record.label, *answers, *((normalise(record.text[start:end]), kind) for start, end, kind in record.spans))
 
 
 def _draw_splits(
@@ -182,10 +205,14 @@ def _table(records: Sequence[Record], ids: np.ndarray) -> pa.Table:
     columns: dict[str, Any] = {
         "record_id": ids.astype(np.uint64),
         "text": [record.text for record in records],
+        "text_pair": [record.text_pair for record in records],
         "label": [record.label for record in records],
         "span_starts": [[start for start, _, _ in record.spans] for record in records],
         "span_ends": [[end for _, end, _ in record.spans] for record in records],
         "span_labels": [[kind for _, _, kind in record.spans] for record in records],
+        "answer_starts": [[start for start, _ in record.answers] for record in records],
+        "answer_texts": [[answer for _, answer in record.answers] for record in records],
+        "key": [record.key for record in records],
         "file": [record.file for record in records],
         "line": [record.line for record in records],
     }

@@ -3,7 +3,7 @@
 Quoting follows RFC 4180 ("" inside quotes is one quote, a quoted field may hold line ends). A quote that
 is never closed spoils its own row only: reading goes on with the next line, where common readers swallow
 the rest of the file into one field. A quote within an unquoted field is an ordinary character; in TSV a
-row that has the right number of tabs is taken as it stands. The header row is required.
+row that has the right number of tabs is taken as it stands. A table without a header says how many fields it has.
 """
 
 import re
@@ -29,8 +29,8 @@ class Row:
     """`code: detail`."""
 
 
-def read_rows(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
-    """Read rows; the first is the header.
+def read_rows(lines: Iterator[Line], delimiter: str, num_fields: int = 0, quoting: bool = True) -> Iterator[Row]:
+    """Read rows; the first is the header, unless the number of fields is known.
 
     Example: the lines `text,label`, `"好,很好",1`, `坏` give the rows
     `["text", "label"]`, `["好,很好", "1"]` and a fault `ragged: 1 field, expected 2`.
@@ -38,10 +38,11 @@ def read_rows(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
     Args:
         lines: decoded lines in order.
         delimiter: one character, "," or a tab.
+        num_fields: fields of every row of a table without a header; 0 where the header says it.
+        quoting: whether a quotation mark at the beginning of a field quotes it.
     """
     quoted = re.compile(rf'(?:"((?:[^"]++|"")*+)"|([^"{delimiter}][^{delimiter}]*+|))({delimiter}|\Z)')
     ahead: deque[Line] = deque()
-    num_fields = 0
 
     def following(count: int) -> Line | None:
         while len(ahead) < count and (line := next(lines, None)) is not None:
@@ -55,7 +56,7 @@ def read_rows(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
             continue
         if not line.text.strip():
             continue
-        fields = _fields(line.text, delimiter, quoted)
+        fields = _fields(line.text, delimiter, quoted) if quoting else line.text.split(delimiter)
         if delimiter == "\t" and num_fields and (fields is None or len(fields) != num_fields):
             plain = line.text.split(delimiter)
             fields = plain if len(plain) == num_fields else fields

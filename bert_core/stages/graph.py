@@ -23,7 +23,7 @@ from bert_core.errors import RecipeError, RequestError
 from bert_core.store.fingerprint import digest_of_file
 
 CODE_VERSIONS = {
-    "split": 1,
+    "split": 2,
     "slice": 1,
     "documents": 1,
     "vocabulary": 1,
@@ -229,6 +229,11 @@ def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str |
 
 
 def _labelled(recipe: Recipe, name: str, task: TaskConfig) -> Stage:
+    if task.family not in ("single_sentence", "sequence_labelling"):
+        raise RecipeError(
+            f"tasks.{name}.family is {task.family!r}: its files are read and divided, but no head is trained on it; "
+            "expected single_sentence or sequence_labelling"
+        )
     return Stage(
         id=f"labelled/{name}",
         kind="labelled",

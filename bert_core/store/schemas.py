@@ -65,12 +65,16 @@ def examples_schema(vocabulary_size: int) -> pa.Schema:
 
 RECORDS = pa.schema(
     [
-        ("record_id", pa.uint64()),  # digest of the record's normalised text
-        ("text", pa.string()),
-        ("label", pa.string()),  # single_sentence: the class; otherwise null
+        ("record_id", pa.uint64()),  # digest of the record's normalised text, or two texts
+        ("text", pa.string()),  # extractive_qa: the question
+        ("text_pair", pa.string()),  # sentence_pair: the second text; extractive_qa: the context; otherwise null
+        ("label", pa.string()),  # single_sentence, sentence_pair: the class; otherwise null
         ("span_starts", pa.list_(pa.int32())),  # sequence_labelling: first character of each entity
         ("span_ends", pa.list_(pa.int32())),  # one past its last character
         ("span_labels", pa.list_(pa.string())),
+        ("answer_starts", pa.list_(pa.int32())),  # extractive_qa: first character of each answer in text_pair
+        ("answer_texts", pa.list_(pa.string())),
+        ("key", pa.string()),  # id that the file gives the record; empty where it has none
         ("file", pa.dictionary(pa.int32(), pa.string())),
         ("line", pa.uint32()),
     ]

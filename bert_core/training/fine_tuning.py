@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from bert_core.examples.labelled import LABELS_NAME
 from bert_core.model.dropout import seed_dropout
 from bert_core.model.encoder import BertConfig
 from bert_core.model.exchange import load_encoder, read_config, resolve_folder
-from bert_core.model.heads import FineTuneModel, build_model, classification_loss, output_names, save_fine_tuned
+from bert_core.model.heads import Family, FineTuneModel, build_model, classification_loss, output_names, save_fine_tuned
 from bert_core.progress import Progress, silent
 from bert_core.randomness import seed_of
 from bert_core.tokens.tokenizer import WordPieceTokenizer
@@ -254,7 +254,9 @@ def starting_model(job: FineTuneJob, vocabulary_size: int, pad_id: int) -> FineT
                 f"{shape_of}: a vocabulary of {config.vocab_size} entries, expected the {vocabulary_size} of "
                 f"{job.vocabulary_folder}; start from a model of this vocabulary"
             )
-    model = build_model(job.task.family, config, job.task.labels, seed_of(job.seed, "fine_tune", "weights"))
+    model = build_model(
+        cast("Family", job.task.family), config, job.task.labels, seed_of(job.seed, "fine_tune", "weights")
+    )
     if job.start is not None:
         encoder, _ = load_encoder(job.start, dropout=dropout, seed=seed_of(job.seed, "fine_tune", "weights"))
         wanted = model.bert.state_dict().keys()  # a tagger has no pooler
@@ -270,7 +272,7 @@ def _check_examples(job: FineTuneJob, splits: dict[str, LabelledExamples]) -> No
         raise TaskDataError(
             f"{path}: labels {labels}, expected the task's {job.task.labels} in this order; build it again"
         )
-    num_outputs = len(output_names(job.task.family, job.task.labels))
+    num_outputs = len(output_names(cast("Family", job.task.family), job.task.labels))
     if splits["train"].num_examples == 0:
         raise TaskDataError(f"{job.labelled_folder}: no training examples; give the task labelled records")
     for split, examples in splits.items():

@@ -196,7 +196,7 @@ def test_bytes_that_are_no_text_are_set_aside(tmp_path):
 def test_a_file_that_is_hardly_readable_stops_the_run(tmp_path):
     write(tmp_path, "a.jsonl", json_lines({"text": "好", "label": "pos"}) + "x\n" * 3)
     message = fault_of(classes(TaskSource(path="a.jsonl")), tmp_path)
-    assert message.startswith("a.jsonl: 3 of 4 records cannot be read, expected at most 10%;")
+    assert message.startswith("a.jsonl: 3 of 4 records cannot be read, expected at most max_bad_fraction = 10%;")
     assert "a.jsonl:2: broken JSON" in message
 
 

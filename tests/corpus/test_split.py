@@ -72,6 +72,10 @@ def test_a_row_says_what_the_record_is_and_where_it_stood(tmp_path):
         "span_starts": [],
         "span_ends": [],
         "span_labels": [],
+        "text_pair": None,
+        "answer_starts": [],
+        "answer_texts": [],
+        "key": "",
         "file": "a.jsonl",
         "line": line,
     }

@@ -111,6 +111,10 @@ def test_predictions_equal_those_of_scoring_where_the_line_built_the_examples(fa
                 "span_starts": [at, at + 3] if tagged else [],
                 "span_ends": [at + 2, at + 4] if tagged else [],
                 "span_labels": labels if tagged else [],
+                "text_pair": None,
+                "answer_starts": [],
+                "answer_texts": [],
+                "key": "",
                 "file": "x",
                 "line": row,
             }
