@@ -27,9 +27,9 @@ python benchmarks/examples.py --json benchmarks/examples.json && python benchmar
 `pip install -e '.[bench]'` brings flash-tokenizer and blingfire; a peer that is not installed is skipped and
 said to be. Each side runs in a process of its own. Compiled code is loaded from its cache before the clock
 starts, by a small run in the same process; the first run ever on a machine compiles, which takes some seconds
-more. Rates are in MB (10^6 bytes) of UTF-8 text after cleaning; a `MB/cpu-s` row divides by processor time of
-all processes in place of wall time, which other work on the machine disturbs less. A ratio is how many times
-better ours is: faster, or smaller; **below 1 ours is worse**.
+more. Rates are in MB (10^6 bytes) of UTF-8 text after cleaning; a `MB/cpu-s` row is the figure per core: it
+divides by processor time of all processes in place of wall time, which other work on the machine disturbs less. A
+ratio is how many times better ours is: faster, or smaller; **below 1 ours is worse**.
 
 - **Text.** Chinese: translated articles, histories in modern Chinese, laws (`shared/data` beside the checkout).
   English: docstrings, README and METADATA files of the packages installed here. Both in a fixed random order.

@@ -129,6 +129,8 @@ def draw_batch(
         pad_id: id of [PAD].
         length_multiple: the batch is as wide as its longest example, up to the next multiple of this, tokens.
     """
+    from bert_core.examples.padding_kernel import pad_examples
+
     ragged = examples.take(rows)
     masked_ids, is_target = mask_batch(
         ragged.input_ids,
@@ -145,20 +147,15 @@ def draw_batch(
     )
     lengths = np.diff(ragged.offsets)
     width = -(-int(lengths.max()) // length_multiple) * length_multiple
-    row_of_token = np.repeat(np.arange(len(lengths)), lengths)
-    column_of_token = np.arange(len(ragged.input_ids)) - np.repeat(ragged.offsets[:-1], lengths)
-    place_of_token = row_of_token * width + column_of_token
-    input_ids_BS = np.full((len(lengths), width), pad_id, np.int64)
-    input_ids_BS.reshape(-1)[place_of_token] = masked_ids
-    columns = np.arange(width)
-    token_type_ids_BS = (columns >= ragged.length_a[:, None] + 2) & (columns < lengths[:, None])
-    is_target = is_target.astype(bool)
+    input_ids_BS, token_type_ids_BS, target_positions_N, target_ids_N = pad_examples(
+        ragged.input_ids, masked_ids, is_target, ragged.offsets, ragged.length_a, width, pad_id
+    )
     tensors = PretrainingBatch(
         torch.from_numpy(input_ids_BS),
-        torch.from_numpy(token_type_ids_BS.astype(np.int64)),
-        torch.from_numpy(lengths.astype(np.int64)),
-        torch.from_numpy(place_of_token[is_target].astype(np.int64)),
-        torch.from_numpy(ragged.input_ids[is_target].astype(np.int64)),
+        torch.from_numpy(token_type_ids_BS),
+        torch.from_numpy(lengths),
+        torch.from_numpy(target_positions_N),
+        torch.from_numpy(target_ids_N),
         torch.from_numpy(ragged.next_sentence_labels.astype(np.int64)),
     )
     return DrawnBatch(tensors, ragged.example_ids, int(lengths.sum()))
