@@ -19,10 +19,12 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable
+from itertools import groupby
 
 import xxhash
 
 from bert_core.config import CorpusConfig
+from bert_core.corpus.code_points import in_normal_form, membership, sets_in
 
 _MAX_ROUNDS = 8
 
@@ -39,18 +41,13 @@ _INLINE_TAG = re.compile(
     re.IGNORECASE,
 )
 _LINE_ENDS = re.compile("\r\n?|[\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
-_CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]"  # ANSI escape sequences as a whole
-    "|[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]+"
+_CONTROL_CHARACTER = (
+    "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
 )
+_CONTROL = re.compile(rf"\x1b\[[0-9;?]*[ -/]*[@-~]|{_CONTROL_CHARACTER}+")  # ANSI escape sequences as a whole
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FULL_WIDTH = re.compile("[０-９Ａ-Ｚａ-ｚ]+")
 _TO_HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_ODD_SPACE = re.compile(r"[^\S \n]")
-_LOOSE_SPACES = ("  ", " \n", "\n ", "\n\n")
-_SPACES = re.compile(r"[^\S\n]+")
-_LINE_BREAK = re.compile(r" ?\n\s*")
-_REPEATED_LINE = re.compile(r"^(.+)(?:\n\1)+$", re.MULTILINE)
 # Wide punctuation vanishes from the normalised form anyway; without it most Chinese text is in NFKC as it stands, and
 # Python's normalisation, slow when it has work to do, finds none.
 _WIDE_PUNCTUATION = re.compile("[…\u3000\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+")
@@ -81,13 +78,17 @@ def clean(text: str, config: CorpusConfig) -> tuple[str, list[str]]:
     rules += _RULES
 
     changed: set[str] = set()
+    table = membership(*_CHARACTERS_OF_RULE.values())
     for _ in range(_MAX_ROUNDS):
-        changed_now = set()
+        changed_now, present = set(), sets_in(text, table)
         for name, apply in rules:
+            if name in _BITS and not present & _BITS[name]:
+                continue
             repaired = apply(text)
             if repaired != text:
                 changed_now.add(name)
                 text = repaired
+                present = sets_in(text, table)
         changed |= changed_now
         if changed_now.isdisjoint(_CALL_FOR_ANOTHER_ROUND):
             break
@@ -105,6 +106,11 @@ def normalise(text: str) -> str:
 
     Example: `normalise("Ｈello， 世界！") == normalise("hello 世界") == "hello世界"`.
     """
+    form = in_normal_form(text, _normal_form)
+    return _normal_form(text) if form is None else form
+
+
+def _normal_form(text: str) -> str:
     return _NOT_WORD.sub("", unicodedata.normalize("NFKC", _WIDE_PUNCTUATION.sub(" ", text)).lower())
 
 
@@ -141,13 +147,11 @@ def _with_half_width(text: str) -> str:
 
 
 def _with_single_spaces(text: str) -> str:
-    if text.strip() == text and _ODD_SPACE.search(text) is None and not any(loose in text for loose in _LOOSE_SPACES):
-        return text
-    return _LINE_BREAK.sub("\n", _SPACES.sub(" ", text)).strip()
+    return "\n".join(filter(None, [" ".join(line.split()) for line in text.split("\n")]))
 
 
 def _without_repeated_lines(text: str) -> str:
-    return _REPEATED_LINE.sub(r"\1", text) if "\n" in text else text
+    return "\n".join(line for line, _ in groupby(text.split("\n"))) if "\n" in text else text
 
 
 _RULES: list[tuple[str, Callable[[str], str]]] = [
@@ -158,4 +162,12 @@ _RULES: list[tuple[str, Callable[[str], str]]] = [
     ("whitespace", _with_single_spaces),
     ("repeated_lines", _without_repeated_lines),
 ]
+_CHARACTERS_OF_RULE = {
+    "half_width": "[０-９Ａ-Ｚａ-ｚ]",
+    "line_ends": "[\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]",
+    "control_characters": f"\x1b|{_CONTROL_CHARACTER}",
+    "lone_surrogates": "[\ud800-\udfff]",
+}
+"""Rules that change nothing where none of these characters stands."""
+_BITS = {name: 1 << bit for bit, name in enumerate(_CHARACTERS_OF_RULE)}
 _CALL_FOR_ANOTHER_ROUND = {"markup", "control_characters"}
