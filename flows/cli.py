@@ -1,4 +1,4 @@
-"""The command line, `bertline`: init, plan, run, inspect, predict, verify.
+"""The command line, `bertline`: init, plan, run, inspect, materialize, predict, verify.
 
 Each command reads its words, calls one function, and shows what came back. Heavy libraries are imported inside the
 commands, so that those that need no flow answer at once. Exit codes: 0 done, 1 the work failed, 2 the request was
@@ -102,25 +102,53 @@ def inspect(
         str, typer.Argument(help="Stage to look at, such as examples/domain_transfer; empty for a list.")
     ] = "",
     settings: SetOption = None,
-    rows: Annotated[int, typer.Option(min=1, max=1000, help="How many rows to show.")] = 3,
+    rows: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="How many rows to show; 3, or of a step the whole batch.")
+    ] = None,
     first: Annotated[int, typer.Option(min=0, help="First row to show, from 0.")] = 0,
     epoch: Annotated[list[int] | None, typer.Option(min=0, help="Epoch whose masks to show; may be repeated.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Another masking policy than the recipe's.")] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="Another masking policy than the recipe's; may be repeated.")
+    ] = None,
     held_out: Annotated[bool, typer.Option("--held-out", help="The examples kept for evaluation.")] = False,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Of a training: the batch that the model saw at this step, from 1.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write examples as one page instead of printing them.")
+    ] = None,
 ) -> None:
     """Look at what a stage made: text, words, pairs, masks of any epoch, where it came from."""
-    from flows.inspection import print_stage
+    from flows.inspection import Look, print_stage
 
-    print_stage(
-        recipe,
-        stage,
-        overrides=tuple(settings or ()),
+    look = Look(
         num_rows=rows,
         first_row=first,
-        epochs=tuple(epoch or (0, 1)),
-        policy=policy,
+        epochs=tuple(epoch or ()),
+        policies=tuple(policy or ()),
         held_out=held_out,
+        step=step,
+        page=html,
     )
+    print_stage(recipe, stage, look, overrides=tuple(settings or ()))
+
+
+@app.command()
+def materialize(
+    recipe: RecipeArgument,
+    stage: Annotated[str, typer.Argument(help="Transfer stage whose examples are masked.")],
+    epochs: Annotated[str, typer.Option(metavar="EPOCHS", help="Epochs to write, such as 0-2,5.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New folder to write into.")],
+    settings: SetOption = None,
+    held_out: Annotated[bool, typer.Option("--held-out", help="The examples kept for evaluation.")] = False,
+) -> None:
+    """Write masked epochs as Arrow shards, for trainers that cannot draw masks."""
+    from flows.materialization import materialize as write_epochs
+
+    counts = write_epochs(recipe, stage, epochs, out, overrides=tuple(settings or ()), held_out=held_out)
+    for epoch, part in counts["epochs"].items():
+        typer.echo(f"epoch {epoch}: {part['pairs']:,} pairs, {part['singles']:,} singles")
+    typer.echo(f"Wrote {out}; README.md in it tells how to load it")
 
 
 @app.command()

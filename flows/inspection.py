@@ -1,11 +1,10 @@
-"""`bertline inspect`: rows of a stage's output on the terminal.
+"""`bertline inspect`: rows of a stage's output on the terminal, or examples as a page.
 
-Examples are shown word by word with their pair, the place of their documents, and the masks of any epoch; any other
-table is shown row by row; a checkpoint by its counts. Text is printed as it is: no markup, control characters by
-their number.
+Examples are shown as `example_printing.py` does; any other table is shown row by row; a checkpoint by its counts. Text
+is printed as it is: no markup, control characters by their number.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,67 +14,120 @@ from rich.text import Text
 from bert_core.config import MaskingConfig
 from bert_core.errors import RequestError
 from bert_core.stages.line import Line, LineRequest, Output, open_line
-from bert_core.store.schemas import NEXT, RANDOM
+from flows.example_printing import print_examples, write_page
 from flows.terminal import plain, wide_console
-from tasks.samples import sample_of, shard_names, standing_outputs
+from tasks.samples import SAMPLE_EPOCHS, sample_of, shard_names, standing_outputs, step_sample
 
 if TYPE_CHECKING:
-    from bert_core.examples.inspect import ExampleView, MaskedView
+    from bert_core.examples.inspect import ExampleView
 
-_STYLES = {
-    "mask": "bold white on red",
-    "random": "bold black on yellow",
-    "kept": "bold black on green",
-    "similar": "bold black on cyan",
-}
+TERMINAL_ROWS = 3
+"""Rows that are shown where no number is asked for."""
+PAGE_ROWS = 30
+"""The same on a page."""
 _SHOWN_CHARACTERS = 200
 _SHOWN_ITEMS = 24
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What of a stage is to be shown."""
+
+    num_rows: int | None = None
+    """How many rows; None for three, for a page thirty, for a step its whole batch."""
+    first_row: int = 0
+    """The first of them, from 0."""
+    epochs: tuple[int, ...] = ()
+    """Passes whose masks are shown; empty for the first two."""
+    policies: tuple[str, ...] = ()
+    """Masking policies; empty for that of the recipe."""
+    held_out: bool = False
+    """The examples kept for evaluation, not those of training."""
+    step: int | None = None
+    """Optimizer step of a transfer stage whose batch is shown, from 1."""
+    page: Path | None = None
+    """File to write as one page; None for the terminal."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shown:
+    """Examples to show, and which they are."""
+
+    stage: str
+    """Of the examples."""
+    lead: str
+    views: list["ExampleView"]
+
+
 def print_stage(
-    recipe: str,
-    stage: str,
-    *,
-    overrides: tuple[str, ...],
-    num_rows: int,
-    first_row: int,
-    epochs: Sequence[int],
-    policy: str | None,
-    held_out: bool,
-    console: Console | None = None,
+    recipe: str, stage: str, look: Look, *, overrides: tuple[str, ...] = (), console: Console | None = None
 ) -> None:
-    """Print rows of a stage's output.
+    """Print rows of a stage's output, or write its examples as a page.
 
     Args:
         recipe: path of the recipe.
         stage: stage id, or that of a slice; empty to list what stands.
+        look: what of it.
         overrides: settings replaced, `a.b=value` each.
-        num_rows: how many rows.
-        first_row: the first of them, from 0.
-        epochs: passes whose masks are shown.
-        policy: masking policy in place of the recipe's.
-        held_out: the examples kept for evaluation, not those of training.
         console: where to; standard output by default.
 
     Raises:
-        RequestError: no such stage, it has not been built, or no such policy or row.
+        RequestError: no such stage, it has not been built, no such policy, row or step, or the page cannot be written.
     """
     console = console or wide_console()
     line = open_line(LineRequest(recipe=recipe, overrides=overrides))
-    if not stage:
+    kind = line.stages[stage].kind if stage in line.stages else ""
+    if look.step is not None:
+        if kind != "transfer":
+            raise RequestError(f"--step: {stage!r} trains nothing; name one of {', '.join(line.recipe.transfers())}")
+        shown = _step_shown(line, stage, look)
+    elif kind == "examples":
+        shown = _examples_shown(line, stage, look)
+    elif look.page is not None:
+        known = ", ".join(f"examples/{name}" for name in line.recipe.transfers())
+        raise RequestError(f"--html shows examples: name one of {known}, or a training with --step; got {stage!r}")
+    elif not stage:
         _print_standing(line, console)
         return
-    if stage in line.stages and line.stages[stage].kind == "examples":
-        transfer = line.recipe.transfers()[stage.split("/")[1]]
-        masking = transfer.masking if policy is None else _with_policy(transfer.masking, policy)
-        name = "held_out" if held_out else "train"
-        views = sample_of(
-            line, stage, name=name, first_row=first_row, num_rows=num_rows, epochs=epochs, masking=masking
-        )
-        _print_examples(line, views, console)
+    else:
+        for output in _outputs(line, stage):
+            _print_rows(output, look.first_row, look.num_rows or TERMINAL_ROWS, console)
         return
-    for output in _outputs(line, stage):
-        _print_rows(output, first_row, num_rows, console)
+    if look.page is None:
+        print_examples(line, shown.stage, shown.views, console, shown.lead)
+    else:
+        write_page(look.page, f"{line.recipe.name}: {stage}", shown.lead, line, shown.stage, shown.views)
+        console.print(plain(f"Wrote {look.page}: {len(shown.views)} examples"), soft_wrap=True)
+
+
+def _examples_shown(line: Line, stage: str, look: Look) -> _Shown:
+    own = line.recipe.transfers()[stage.split("/")[1]].masking
+    maskings = [_with_policy(own, policy) for policy in look.policies] or [own]
+    epochs = look.epochs or SAMPLE_EPOCHS
+    name = "held_out" if look.held_out else "train"
+    views = sample_of(
+        line,
+        stage,
+        name=name,
+        first_row=look.first_row,
+        num_rows=look.num_rows or (TERMINAL_ROWS if look.page is None else PAGE_ROWS),
+        epochs=epochs,
+        maskings=maskings,
+    )
+    rows = f"{views[0].row} to {views[-1].row}" if views else "none"
+    return _Shown(stage=stage, lead=f"Rows {rows} of the set {name}, seed {line.recipe.seed}.", views=views)
+
+
+def _step_shown(line: Line, stage: str, look: Look) -> _Shown:
+    """The batch of a step; what would show another batch or other masks than the model saw is refused."""
+    given = {"--epoch": look.epochs, "--policy": look.policies, "--first": look.first_row, "--held-out": look.held_out}
+    others = [option for option, value in given.items() if value]
+    if others:
+        raise RequestError(f"--step shows the batch as the model saw it; leave out {', '.join(others)}")
+    assert look.step is not None
+    found = step_sample(line, stage, look.step)
+    lead = f"Step {found.step} of {found.num_steps} of {stage}: {len(found.views)} examples, epoch {found.epoch}."
+    return _Shown(stage=found.examples_stage, lead=lead, views=found.views[: look.num_rows])
 
 
 def _with_policy(masking: MaskingConfig, policy: str) -> MaskingConfig:
@@ -104,78 +156,6 @@ def _print_standing(line: Line, console: Console) -> None:
         raise RequestError(f"nothing of {line.request.recipe!r} has been built; `bertline run` builds it")
     for stage, (folder, _) in outputs.items():
         console.print(plain(f"{stage}  {', '.join(shard_names(folder))}"), soft_wrap=True)
-
-
-def _print_examples(line: Line, views: Sequence["ExampleView"], console: Console) -> None:
-    from bert_core.report.explore import document_places, readable
-
-    places = document_places(standing_outputs(line), views)
-    for view in views:
-        label = _pair_of(view)
-        console.print(plain(f"example {view.row}  {view.example_id:016x}  {len(view.tokens)} tokens  {label}", "bold"))
-        for side, doc_id, token in (("A", view.doc_id_a, view.token_a), ("B", view.doc_id_b, view.token_b)):
-            if token >= 0:
-                place = places.get(doc_id, "a document that stands no more")
-                console.print(plain(f"  {side} from {place}, document {doc_id:016x}, token {token}"), soft_wrap=True)
-        console.print(_labelled("text", plain(readable(view.tokens))), soft_wrap=True)
-        console.print(_labelled("words", _words(view)), soft_wrap=True)
-        for masked in view.epochs:
-            console.print(_labelled(f"epoch {masked.epoch}", _masked(view, masked)), soft_wrap=True)
-        console.print()
-    console.print(
-        Text("  "),
-        Text(" masked ", _STYLES["mask"]),
-        Text(" replaced at random, [was>is] ", _STYLES["random"]),
-        Text(" replaced by a similar word, [was~is] ", _STYLES["similar"]),
-        Text(" kept, yet predicted ", _STYLES["kept"]),
-    )
-
-
-def _pair_of(view: "ExampleView") -> str:
-    """Word the label of a pair; under sentence order a swapped pair comes from one document."""
-    if view.next_sentence_label == NEXT:
-        return "B follows A"
-    if view.next_sentence_label == RANDOM:
-        return "A follows B (swapped)" if view.doc_id_a == view.doc_id_b else "B is from elsewhere (random)"
-    return "no pair"
-
-
-def _labelled(label: str, text: Text) -> Text:
-    return Text(f"  {label:<9}", "dim").append_text(text)
-
-
-def _words(view: "ExampleView") -> Text:
-    """Words apart by a bar, entities in braces."""
-    starts, ends = {first for first, _ in view.entities}, {last for _, last in view.entities}
-    text = Text()
-    for first, last in view.words:
-        if first:
-            text.append("|", "dim")
-        for position in range(first, last):
-            token = view.tokens[position]
-            text.append("{" if position in starts else "", "cyan")
-            text.append_text(plain(token.removeprefix("##") if position > first else token))
-            text.append("}" if position + 1 in ends else "", "cyan")
-    return text
-
-
-def _masked(view: "ExampleView", masked: "MaskedView") -> Text:
-    """What is hidden stands in brackets as well as in colour, so that it survives a pipe."""
-    text = Text()
-    for token, read, change in zip(view.tokens, masked.tokens, masked.changes, strict=True):
-        if len(text) and token[:1].isascii() and not token.startswith("##"):
-            text.append(" ")
-        if not change:
-            text.append_text(plain(token))
-            continue
-        shown = {
-            "mask": f"[{token}]",
-            "random": f"[{token}>{read}]",
-            "kept": f"[={token}]",
-            "similar": f"[{token}~{read}]",
-        }[change]
-        text.append_text(plain(shown, _STYLES[change]))
-    return text
 
 
 def _print_rows(output: Output, first_row: int, num_rows: int, console: Console) -> None:

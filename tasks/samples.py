@@ -5,6 +5,7 @@ becomes words is the matter of `bert_core/examples/inspect.py`. No Prefect here.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,9 @@ def sample_of(
     first_row: int = 0,
     num_rows: int = SAMPLE_ROWS,
     epochs: Sequence[int] = SAMPLE_EPOCHS,
-    masking: MaskingConfig | None = None,
+    maskings: Sequence[MaskingConfig] = (),
 ) -> list["ExampleView"]:
-    """Look at some examples of a stage and at what some epochs hide of them.
+    """Look at some examples of a stage and at what some policies hide of them in some epochs.
 
     Args:
         line: the open recipe.
@@ -40,7 +41,7 @@ def sample_of(
         first_row: first example, from 0.
         num_rows: at most so many.
         epochs: passes to show, from 0.
-        masking: other settings than those of the recipe.
+        maskings: policies; that of the recipe where there is none.
 
     Raises:
         RequestError: the stage has not been built, or has fewer examples than `first_row`.
@@ -59,9 +60,62 @@ def sample_of(
         name,
         vocabulary.folder,
         range(first_row, min(first_row + num_rows, num_examples)),
-        masking or transfer.masking,
+        maskings or [transfer.masking],
         line.recipe.seed,
         epochs,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSample:
+    """The batch of one optimizer step."""
+
+    examples_stage: str
+    """Stage id of the examples."""
+    step: int
+    """From 1."""
+    num_steps: int
+    """Steps of the training."""
+    epoch: int
+    """Pass over the examples that the step belongs to, from 0."""
+    views: list["ExampleView"]
+    """Its examples, in their order, with the masks of this epoch."""
+
+
+def step_sample(line: Line, stage: str, step: int) -> StepSample:
+    """Look at the batch that the model of a transfer stage sees at one optimizer step.
+
+    Rows and masks are functions of the recipe and the step, so the training need not have been run, and a run that was
+    resumed saw the same.
+
+    Args:
+        line: the open recipe.
+        stage: id of a transfer stage whose examples stand.
+        step: number of the step, from 1, as metrics and messages count them.
+
+    Raises:
+        RequestError: its inputs have not been built, or it has fewer steps.
+    """
+    from bert_core.examples.inspect import sample_view
+    from bert_core.stages.build import transfer_job
+    from bert_core.training.job import TransferJob
+    from bert_core.training.step import rows_of_step
+
+    described = line.stage(stage)
+    nowhere = dict.fromkeys(("output_folder", "resume_folder", "runs_folder"), ".")  # nothing is written
+    job = TransferJob.from_dict(transfer_job(line, described) | nowhere)
+    if step > job.transfer.steps:
+        raise RequestError(f"step {step} is not among the {job.transfer.steps} steps of {stage!r}")
+    epoch, rows = rows_of_step(job, step)
+    views = sample_view(
+        job.examples_folder, "train", job.vocabulary_folder, rows.tolist(), [job.transfer.masking], job.seed, [epoch]
+    )
+    return StepSample(
+        examples_stage=described.parents["examples"],
+        step=step,
+        num_steps=job.transfer.steps,
+        epoch=epoch,
+        views=views,
     )
 
 

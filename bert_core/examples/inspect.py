@@ -1,4 +1,4 @@
-"""Examples as plain values for a person to look at: text, words, pair, provenance, and what each epoch hides.
+"""Examples as plain values for a person to look at: text, words, pair, provenance, and what each mask hides.
 
 `sample_view` gives values, `markdown_of` one way to show them; a terminal or a page has its own. Corpus text is
 hostile: it may hold markup of any kind, so whatever shows it must escape it, as `markdown_of` does.
@@ -15,7 +15,7 @@ import numpy as np
 
 from bert_core.config import MaskingConfig
 from bert_core.examples.masking import MaskVocabulary, mask_batch
-from bert_core.examples.reader import ExampleSet
+from bert_core.examples.reader import ExampleSet, RaggedExamples
 from bert_core.store.schemas import NEXT, NO_PAIR
 
 Change = Literal["", "mask", "random", "kept", "similar"]
@@ -26,8 +26,10 @@ _LABELS = {"next": "B follows A", "random": "B is random", "swapped": "A follows
 
 @dataclass(frozen=True)
 class MaskedView:
-    """What one epoch makes of an example."""
+    """What one policy makes of an example in one epoch."""
 
+    policy: str
+    """Masking policy."""
     epoch: int
     """Pass over the examples, from 0."""
     tokens: list[str]
@@ -62,7 +64,8 @@ class ExampleView:
     """First token of B in its document, -1 where there is no pair."""
     round: int
     """Pairing round."""
-    epochs: list[MaskedView]
+    masks: list[MaskedView]
+    """One for each policy and epoch, epochs of a policy together."""
 
     @property
     def pair(self) -> Literal["next", "random", "swapped", "no pair"]:
@@ -79,18 +82,18 @@ def sample_view(
     name: str,
     vocabulary_folder: Path,
     rows: Sequence[int],
-    masking: MaskingConfig,
+    maskings: Sequence[MaskingConfig],
     seed: int,
     epochs: Sequence[int],
 ) -> list[ExampleView]:
-    """Look at some examples and at what some epochs hide of them.
+    """Look at some examples and at what some policies hide of them in some epochs.
 
     Args:
         folder: holds the shards.
         name: `train` or `held_out`.
         vocabulary_folder: vocabulary of the tokens.
         rows: rows to show, in this order, each in [0, number of examples).
-        masking: policy, probability and shares of the training that is looked at.
+        maskings: policies with probability and shares, those of the training that is looked at or others.
         seed: of the run.
         epochs: passes to show, from 0.
 
@@ -104,27 +107,16 @@ def sample_view(
     from bert_core.tokens.tokenizer import WordPieceTokenizer
 
     entries = WordPieceTokenizer.from_folder(vocabulary_folder).entries
-    vocabulary = MaskVocabulary.from_folder(vocabulary_folder, masking)
     examples = ExampleSet.open(folder, name)
     wanted = np.asarray(rows, np.int64)
     batch = examples.take(wanted)
     sources = examples.sources(wanted)
-    masked = {
-        epoch: mask_batch(
-            batch.input_ids,
-            batch.offsets,
-            batch.word_starts,
-            batch.entity_starts,
-            batch.entity_lengths,
-            batch.entity_offsets,
-            batch.example_ids,
-            seed,
-            epoch,
-            masking,
-            vocabulary,
-        )
+    drawn = [
+        (masking.policy, epoch, vocabulary, *_masked(batch, seed, epoch, masking, vocabulary))
+        for masking in maskings
+        for vocabulary in [MaskVocabulary.from_folder(vocabulary_folder, masking)]
         for epoch in epochs
-    }
+    ]
     views = []
     for index, row in enumerate(rows):
         tokens = slice(batch.offsets[index], batch.offsets[index + 1])
@@ -142,17 +134,37 @@ def sample_view(
                 length_a=int(batch.length_a[index]),
                 next_sentence_label=int(batch.next_sentence_labels[index]),
                 **{key: int(column[index]) for key, column in sources.items()},
-                epochs=[
+                masks=[
                     MaskedView(
+                        policy,
                         epoch,
                         [entries[token] for token in masked_ids[tokens]],
                         _changes(input_ids, masked_ids[tokens], is_target[tokens], borders, vocabulary),
                     )
-                    for epoch, (masked_ids, is_target) in masked.items()
+                    for policy, epoch, vocabulary, masked_ids, is_target in drawn
                 ],
             )
         )
     return views
+
+
+def _masked(
+    batch: RaggedExamples, seed: int, epoch: int, masking: MaskingConfig, vocabulary: MaskVocabulary
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mask examples as training does."""
+    return mask_batch(
+        batch.input_ids,
+        batch.offsets,
+        batch.word_starts,
+        batch.entity_starts,
+        batch.entity_lengths,
+        batch.entity_offsets,
+        batch.example_ids,
+        seed,
+        epoch,
+        masking,
+        vocabulary,
+    )
 
 
 def _changes(
@@ -182,7 +194,7 @@ def _changes(
 
 
 def markdown_of(views: Sequence[ExampleView]) -> str:
-    """Write examples as markdown: provenance, the words, and the epochs side by side.
+    """Write examples as markdown: provenance, the words, and the masks side by side.
 
     Every token is escaped for HTML, and characters that markdown reads are written as character references, so that
     corpus text can neither break the table nor become markup.
@@ -199,16 +211,16 @@ def markdown_of(views: Sequence[ExampleView]) -> str:
             + (f", B from token {view.token_b} of `{view.doc_id_b:016x}`" if view.token_b >= 0 else "")
             + "\n"
         )
-        parts.append("| words | " + " | ".join(f"epoch {shown.epoch}" for shown in view.epochs) + " |")
-        parts.append("|---" * (1 + len(view.epochs)) + "|")
+        parts.append("| words | " + " | ".join(f"{shown.policy}, epoch {shown.epoch}" for shown in view.masks) + " |")
+        parts.append("|---" * (1 + len(view.masks)) + "|")
         cells = [" ".join(_escaped("".join(view.tokens[first:last])) for first, last in view.words)]
-        cells += [" ".join(_shown(view.tokens, shown)) for shown in view.epochs]
+        cells += [" ".join(_shown(view.tokens, shown)) for shown in view.masks]
         parts.append("| " + " | ".join(cells) + " |\n")
     return "\n".join(parts)
 
 
 def _shown(tokens: Sequence[str], masked: MaskedView) -> list[str]:
-    """Write the tokens of one epoch, hidden ones in bold with their sign."""
+    """Write the tokens of one mask, hidden ones in bold with their sign."""
     shown = []
     for token, read, change in zip(tokens, masked.tokens, masked.changes, strict=True):
         text = f"{_escaped(token)}→{_escaped(read)}" if change in ("random", "similar") else _escaped(token)

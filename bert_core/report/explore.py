@@ -54,7 +54,7 @@ def sample_examples(outputs: Mapping[str, tuple[Path, Manifest]]) -> dict[str, l
             "train",
             vocabulary[0],
             rows.tolist(),
-            MaskingConfig.model_validate(settings["transfer"]["masking"]),
+            [MaskingConfig.model_validate(settings["transfer"]["masking"])],
             settings["seed"],
             [epoch * train.rounds for epoch in range(NUM_EPOCHS)],
         )
@@ -95,7 +95,7 @@ def example_card(stage: str, view: ExampleView, places: Mapping[int, str]) -> Ex
     """
     first_of_word = {first for first, _ in view.words}
     masks: list[list[TokenMask]] = [[] for _ in view.tokens]
-    for masked in view.epochs:
+    for masked in view.masks:
         for position, (shown, change) in enumerate(zip(masked.tokens, masked.changes, strict=True)):
             if change:
                 masks[position].append(TokenMask(epoch=masked.epoch, shown=shown, how=change))

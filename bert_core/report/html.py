@@ -47,8 +47,8 @@ def write_report(folder: Path, run: RunView) -> Path:
     return path
 
 
-def render_report(run: RunView) -> str:
-    """Return the page as text."""
+def page_environment() -> Environment:
+    """Return what pages are rendered in: templates of this folder, everything escaped, an unknown name an error."""
     environment = Environment(
         loader=PackageLoader("bert_core.report", "."),
         autoescape=True,
@@ -67,6 +67,12 @@ def render_report(run: RunView) -> str:
         "folded": folded,
         "points": points,
     }
+    return environment
+
+
+def render_report(run: RunView) -> str:
+    """Return the page as text."""
+    environment = page_environment()
     source = environment.loader
     assert source is not None
     script = source.get_source(environment, "report.js")[0]
@@ -99,6 +105,11 @@ def visible(text: object) -> Markup:
         last = match.end()
     parts.append(escape(value[last:]))
     return Markup("").join(parts).replace("\n", Markup('<span class="return">↵</span>\n'))
+
+
+def without_hidden(text: str) -> str:
+    """Leave out what `visible` would show by its code point, for text that is searched and not shown."""
+    return _HIDDEN.sub("", text)
 
 
 def folded(text: object, limit: int = FOLD_AFTER_CHARACTERS) -> Markup:

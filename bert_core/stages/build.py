@@ -202,17 +202,22 @@ def _build_labelled(line: Line, stage: Stage, build: Build, progress: Progress) 
     return build_labelled(split, vocabulary, task, line.recipe.seed, build.folder, progress)
 
 
-def _build_transfer(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
+def transfer_job(line: Line, stage: Stage) -> dict[str, Any]:
+    """Describe the training of a transfer stage whose inputs stand; what is missing is where it writes."""
     start = _folder(line, stage, "start") if "start" in stage.parents else stage.source
-    job = {
+    return {
         "kind": "transfer",
         "examples_folder": str(_folder(line, stage, "examples")),
         "vocabulary_folder": str(_folder(line, stage, "vocabulary")),
         "start": str(start) if start is not None else None,
         "model": line.recipe.model.plain(),
         "transfer": line.recipe.transfers()[stage.id].plain(),
+        "seed": line.recipe.seed,
     }
-    return _run_training(line, stage, build, job, progress)
+
+
+def _build_transfer(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
+    return _run_training(line, stage, build, transfer_job(line, stage), progress)
 
 
 def _build_fine_tune(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from bert_core.progress import Progress
 from bert_core.randomness import seed_of
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.tokens.vocabulary_files import load_vocabulary
-from bert_core.training.batches import LENGTH_MULTIPLE, BatchPlan, DrawnBatch, draw_batch, prefetch
+from bert_core.training.batches import LENGTH_MULTIPLE, DrawnBatch, draw_batch, prefetch
 from bert_core.training.device import choose_device
 from bert_core.training.evaluation import evaluate_pretraining, evaluation_batches
 from bert_core.training.history import EVALUATION_COLUMNS, STEP_COLUMNS, History
@@ -35,6 +35,7 @@ from bert_core.training.job import TransferJob
 from bert_core.training.optimization import build_optimizer, clip_gradients, set_learning_rate
 from bert_core.training.resume import load_resume_checkpoint, save_resume_checkpoint
 from bert_core.training.run_files import RunFiles
+from bert_core.training.step import plan_batches
 from bert_core.training.stopping import StopFlag, TrainingStopped, listening_for_stop
 
 _log = logging.getLogger(__name__)
@@ -82,13 +83,7 @@ class _Training:
         self.model, self.start_report = _start_model(job)
         self.model.to(self.device.device)
         self.pad_id = self.model.config.pad_token_id
-        self.plan = BatchPlan(
-            self.examples.lengths,
-            [self.examples.rows_of_round(each) for each in range(self.examples.rounds)],
-            self.config.batch_examples,
-            job.seed,
-            job.stage,
-        )
+        self.plan = plan_batches(self.examples, self.config, job.seed, job.stage)
         self.held_out = evaluation_batches(
             ExampleSet.open(job.examples_folder, "held_out"),
             self.config.batch_examples,

@@ -56,9 +56,9 @@ def views(tmp_path):
     single |= {"word_starts": [True, True, False, True], "example_id": 1}
     write_shards(tmp_path, "train", schema, [pa.Table.from_pylist([PAIR, single], schema=schema)])
 
-    def run(rows, policy="token", **shares):
-        masking = MaskingConfig(policy=policy, mlm_probability=0.5, **shares)
-        return sample_view(tmp_path, "train", tmp_path, rows, masking, 1, [0, 1])
+    def run(rows, *policies, **shares):
+        maskings = [MaskingConfig(policy=policy, mlm_probability=0.5, **shares) for policy in policies or ("token",)]
+        return sample_view(tmp_path, "train", tmp_path, rows, maskings, 1, [0, 1])
 
     return run
 
@@ -75,13 +75,26 @@ def test_a_view_tells_the_example_in_full(views):
 def test_epochs_show_what_is_masked_random_and_kept(views):
     for policy in ("token", "whole_word"):
         [view] = views([0], policy)
-        assert [shown.epoch for shown in view.epochs] == [0, 1]
-        for shown in view.epochs:
+        assert [shown.epoch for shown in view.masks] == [0, 1]
+        for shown in view.masks:
             for token, read, change in zip(view.tokens, shown.tokens, shown.changes, strict=True):
                 expected = {"": read == token, "mask": read == "[MASK]", "kept": read == token, "random": read != token}
                 assert expected[change]
             assert sum(change != "" for change in shown.changes) in (3, 4)
-    assert view.epochs[0].changes != view.epochs[1].changes
+    assert view.masks[0].changes != view.masks[1].changes
+
+
+def test_policies_stand_side_by_side_each_as_if_alone(views):
+    [view] = views([0], "token", "whole_word")
+    assert [(shown.policy, shown.epoch) for shown in view.masks] == [
+        ("token", 0),
+        ("token", 1),
+        ("whole_word", 0),
+        ("whole_word", 1),
+    ]
+    [token], [whole_word] = views([0], "token"), views([0], "whole_word")
+    assert view.masks == [*token.masks, *whole_word.masks]
+    assert token.masks != whole_word.masks
 
 
 def test_rows_come_in_the_order_asked_for(views):
@@ -93,7 +106,7 @@ def test_markdown_shows_both_epochs_side_by_side(views):
     assert "### Example 0: B is random" in text
     assert "### Example 1: no pair" in text
     assert "A from token 4 of document `0000000000000015`, B from token 9 of `0000000000000022`" in text
-    assert text.count("| words | epoch 0 | epoch 1 |") == 2
+    assert text.count("| words | token, epoch 0 | token, epoch 1 |") == 2
     assert "▢" in text
 
 

@@ -49,6 +49,16 @@ WRONG_REQUESTS = {
         ["inspect", "tiny.yaml", "examples/pretrain", "--policy", "spam"],
         "--policy 'spam'",
     ),
+    "a step of no training": (["inspect", "tiny.yaml", "examples/pretrain", "--step", "1"], "trains nothing; name one"),
+    "a page of no examples": (["inspect", "tiny.yaml", "pretrain", "--html", "a.html"], "--html shows examples"),
+    "epochs that are none": (
+        ["materialize", "tiny.yaml", "pretrain", "--epochs", "3-1", "--out", "new"],
+        "--epochs '3-1': expected numbers from 0 and ranges",
+    ),
+    "epochs of what is not built": (
+        ["materialize", "tiny.yaml", "pretrain", "--epochs", "0", "--out", "new"],
+        "'examples/pretrain' has not been built",
+    ),
     "a model that does not exist": (["predict", "nowhere", "text"], "model 'nowhere' is no folder"),
     "a task that does not exist": (["predict", "tiny.yaml:mod", "text"], "has no task 'mod'; its tasks are mood"),
     "a task that is not built": (["predict", "tiny.yaml:mood", "text"], "'fine_tune/mood' has not been built"),

@@ -111,7 +111,7 @@ def test_inspect_shows_examples_words_masks_and_origin(shared_tiny_recipe: Path)
     lines = done.stdout.splitlines()
     assert len([line for line in lines if line.startswith("example ")]) == 2
     assert [line.split()[1] for line in lines if line.startswith("  epoch")] == ["0", "7", "0", "7"]
-    assert any(line.startswith("  A from general.txt:") for line in lines)
+    assert any(line.startswith("  A from general.txt:") and ", paragraph " in line for line in lines)
     assert done.stdout == bertline(*arguments, folder=folder).stdout
     spans = bertline(*arguments, "--policy", "span", folder=folder)
     assert spans.returncode == 0

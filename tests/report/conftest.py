@@ -393,10 +393,10 @@ def _example_view(
     spelled = ["[CLS]", *a.split(), "[SEP]", *([*b.split(), "[SEP]"] if b else [])]
     tokens = [token.removeprefix("+") for token in spelled]
     firsts = [index for index, token in enumerate(spelled) if not token.startswith("+")]
-    epochs = []
+    drawn = []
     for epoch, changes in masks.items():
         changed: list[Any] = [changes.get(index, (token, "")) for index, token in enumerate(tokens)]
-        epochs.append(MaskedView(epoch, [shown for shown, _ in changed], [how for _, how in changed]))
+        drawn.append(MaskedView("whole_word", epoch, [shown for shown, _ in changed], [how for _, how in changed]))
     return ExampleView(
         row=number,
         example_id=number * 0x9E3779B97F4A7C15 % 2**64,
@@ -410,7 +410,7 @@ def _example_view(
         doc_id_b=number if label == 0 else number + 100,
         token_b=len(a.split()) if b else -1,
         round=0,
-        epochs=epochs,
+        masks=drawn,
     )
 
 

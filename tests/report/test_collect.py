@@ -221,16 +221,16 @@ def test_examples_are_masked_as_training_masks_them(real_examples):
     folder = real_examples["examples/pretrain"][0]
     train = ExampleSet.open(folder, "train")
     assert [view.row for view in views] == [0, 1, 2]
-    assert [shown.epoch for shown in views[0].epochs] == [0, 2, 4], "round 0 of two rounds"
+    assert [shown.epoch for shown in views[0].masks] == [0, 2, 4], "round 0 of two rounds"
     batch = train.take(np.array([0, 1, 2]))
     masked, targets = mask_batch(
         batch.input_ids, batch.offsets, batch.word_starts, batch.entity_starts, batch.entity_lengths,
         batch.entity_offsets, batch.example_ids, 3, 2, MaskingConfig(mlm_probability=0.3),
         MaskVocabulary.from_folder(real_examples["vocabulary"][0]),
     )  # fmt: skip
-    shown = [token for view in views for token in view.epochs[1].tokens]
+    shown = [token for view in views for token in view.masks[1].tokens]
     assert shown == [VOCABULARY[token] for token in masked]
-    changed = [bool(change) for view in views for change in view.epochs[1].changes]
+    changed = [bool(change) for view in views for change in view.masks[1].changes]
     assert changed == [bool(target) for target in targets]
 
 
