@@ -15,6 +15,7 @@ import numpy as np
 NUM_CODE_POINTS = 0x110000
 _ASKED = (range(0x10000), range(0x1F000, 0x1FC00), range(0x20000, 0x2A6E0))
 """Code points whose normal form is tabled: the first plane, pictographs, rarer Han."""
+_BLOCK = 64
 _DROPPED, _IN_CONTEXT = np.uint32(0), np.uint32(0xFFFFFFFF)
 _JAMO = (*range(0x1100, 0x1200), *range(0xA960, 0xA980), *range(0xD7B0, 0xD800))
 _FINAL_SIGMA = 0x3A3
@@ -66,16 +67,31 @@ def _forms(of_character: Callable[[str], str]) -> np.ndarray:
     forms = np.full(NUM_CODE_POINTS, _IN_CONTEXT, np.uint32)
     composing = _second_of_compositions()
     for points in _ASKED:
-        for point in points:
-            character = chr(point)
-            whole = character + unicodedata.normalize("NFKC", character)
-            if any(unicodedata.combining(one) or ord(one) in composing for one in whole):
-                continue
-            form = of_character(character)
-            if len(form) <= 1:
-                forms[point] = ord(form) if form else _DROPPED
+        for first in range(points.start, points.stop, _BLOCK):
+            block = range(first, first + _BLOCK)
+            text = "".join(map(chr, block))
+            alone = composing.isdisjoint(block) and not any(map(unicodedata.combining, text))
+            form = of_character(text) if alone else None
+            if form == text:  # as in most blocks of Han
+                forms[block.start : block.stop] = block
+            elif form == "":
+                forms[block.start : block.stop] = _DROPPED
+            else:
+                for point in block:
+                    forms[point] = _form(point, of_character, composing)
     forms[_FINAL_SIGMA] = _IN_CONTEXT
     return forms
+
+
+def _form(point: int, of_character: Callable[[str], str], composing: frozenset[int]) -> int:
+    character = chr(point)
+    whole = character + unicodedata.normalize("NFKC", character)
+    if any(unicodedata.combining(one) or ord(one) in composing for one in whole):
+        return int(_IN_CONTEXT)
+    form = of_character(character)
+    if len(form) > 1:
+        return int(_IN_CONTEXT)
+    return ord(form) if form else int(_DROPPED)
 
 
 def _second_of_compositions() -> frozenset[int]:

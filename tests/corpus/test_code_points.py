@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bert_core.corpus.clean import normalise
@@ -21,6 +21,7 @@ def test_each_set_has_its_bit():
     assert [sets_in(text, table) for text in ("", "x", "b９", "\ud800a")] == [0, 0, 3, 2]
 
 
+@settings(deadline=None)  # the first text fills the table
 @given(TEXTS)
 @example("ﾊﾞ")
 @example("\ud800Σ")
