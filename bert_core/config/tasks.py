@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from bert_core.config.part import Fraction, Part
 from bert_core.config.transfer import OptimizationConfig
 
+TagScheme = Literal["bio", "bioes"]
 TaskFormat = Literal["auto", "txt_line", "jsonl", "json", "csv", "tsv", "tagged_words", "conll"]
 Family = Literal["single_sentence", "sentence_pair", "sequence_labelling", "extractive_qa"]
 StartName = Literal["random", "pretrain", "domain_transfer", "task_transfer"]
@@ -67,6 +68,21 @@ class FineTuneConfig(Part):
     """Dropout probability; empty for that of `model`."""
     keep_best_on_dev: bool = True
     """Keep the weights of the epoch that is best on dev instead of the last epoch's."""
+    patience_epochs: int | None = Field(default=None, ge=1)
+    """Stop once so many epochs in a row brought nothing on dev, epochs; empty to train them all. The learning rate
+    falls as if all were trained."""
+    frozen_layers: int | None = Field(default=None, ge=0)
+    """Keep the embeddings and so many of the lowest layers as they are, layers; 0 for the embeddings alone, empty to
+    train everything."""
+    fgm_epsilon: float = Field(default=0.0, ge=0.0)
+    """Adversarial training by the fast gradient method (Miyato et al. 2017): L2 norm by which an example's word
+    vectors are moved against it; 1 is usual, 0 for none. Each step then costs twice."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """single_sentence only: `balanced` weighs each class by the inverse of its share among the training examples."""
+    tags: TagScheme = "bio"
+    """sequence_labelling only: BIO or BIOES tags; scores count whole entities under either."""
+    crf: bool = False
+    """sequence_labelling only: a conditional random field over the tags instead of a softmax for each token."""
 
 
 class TaskConfig(Part):
@@ -114,6 +130,12 @@ class TaskConfig(Part):
             faults.append(f"labels {self.labels} are given, expected none: the answers of extractive_qa are its labels")
         if self.family == "sequence_labelling" and "tfidf" in self.compare:
             faults.append("compare has tfidf, which cannot label tokens")
+        if self.fine_tune.patience_epochs is not None and not self.fine_tune.keep_best_on_dev:
+            faults.append("fine_tune.patience_epochs stops by dev and needs keep_best_on_dev: true")
+        if self.family != "single_sentence" and self.fine_tune.class_weights != "none":
+            faults.append(f"fine_tune.class_weights is for single_sentence, not for {self.family}")
+        if self.family != "sequence_labelling" and (self.fine_tune.crf or self.fine_tune.tags != "bio"):
+            faults.append(f"fine_tune.crf and fine_tune.tags are for sequence_labelling, not for {self.family}")
         for source in self.sources:
             if len(set(source.columns)) != len(source.columns):
                 faults.append(f"columns {source.columns} of {source.path} holds one twice")

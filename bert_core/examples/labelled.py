@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from bert_core.config import TaskConfig
-from bert_core.corpus.tags import bio_tags, spans_to_bio
+from bert_core.corpus.tag_schemes import from_bio, tag_names
+from bert_core.corpus.tags import spans_to_bio
 from bert_core.progress import Progress, silent
 from bert_core.randomness import key_of, mix64
 from bert_core.store.schemas import labelled_schema
@@ -48,7 +49,7 @@ def build_labelled(
     Args:
         split_folder: the task's records (schema `RECORDS`).
         vocabulary_folder: with `vocab.txt` and `tokenizer.json`.
-        task: its family, labels, `max_train_examples` and `fine_tune.max_tokens`.
+        task: its family, labels, `max_train_examples`, `fine_tune.max_tokens` and `fine_tune.tags`.
         seed: of the run.
         folder: empty folder for the shards (schema `labelled_schema`).
         progress: called in records.
@@ -73,7 +74,7 @@ def build_labelled(
         progress(done, total, "records")
     content = {"family": task.family, "labels": task.labels}
     if task.family == "sequence_labelling":
-        content["tags"] = bio_tags(task.labels)
+        content["tags"] = tag_names(task.labels, task.fine_tune.tags)
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     (folder / LABELS_NAME).write_text(text, encoding="utf-8")
     return counts
@@ -146,6 +147,7 @@ def _examples_of(records: pa.Table, tokenizer: WordPieceTokenizer, task: TaskCon
     labels = np.full(len(sizes), IGNORED, np.int32)
     if tagged:
         tags, misaligned = _tags(records, tokens, task.labels)
+        tags = from_bio(tags, tokens.row_offsets, task.fine_tune.tags)
         scored = _ranges(
             offsets[:-1] + 1 + windows.scored_starts - windows.starts, windows.scored_ends - windows.scored_starts
         )

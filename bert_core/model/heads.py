@@ -1,4 +1,4 @@
-"""BERT with a fine-tuning head: one class for a text, or one tag for every token.
+"""BERT with a fine-tuning head: one class for a text, or one tag for every token, with a CRF over them by choice.
 
 Weights, logits and loss are those of transformers' `BertForSequenceClassification` and `BertForTokenClassification`;
 the folders load there, with the labels' names in config.json. Text to token ids, batches and training are elsewhere.
@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bert_core.corpus.tags import bio_tags
+from bert_core.config.tasks import TagScheme
+from bert_core.corpus.tag_schemes import tag_names, types_of_tags
 from bert_core.errors import CheckpointError
+from bert_core.model.crf import ConditionalRandomField
 from bert_core.model.dropout import Dropout
 from bert_core.model.encoder import BertConfig, BertEncoder, initialise
 from bert_core.model.exchange import ARCHITECTURES, load_into, read_config, save_model
@@ -46,14 +49,22 @@ class BertForSingleSentence(nn.Module):
         _, pooled_BD = self.bert(input_ids_BS, token_type_ids_BS, lengths_B)
         return self.classifier(self.dropout(pooled_BD))
 
+    def loss(self, logits_BC: Tensor, labels_B: Tensor, class_weights_C: Tensor | None = None) -> Tensor:
+        """Return the mean cross-entropy, nats; a weighted mean where classes have weights."""
+        if class_weights_C is None:
+            return classification_loss(logits_BC, labels_B)
+        return F.cross_entropy(logits_BC.float(), labels_B, class_weights_C)
+
 
 class BertForSequenceLabelling(nn.Module):
-    """A linear layer over the vector of every token; it has no pooler."""
+    """A linear layer over the vector of every token, and a CRF over its scores by choice; it has no pooler."""
 
     family: Family = "sequence_labelling"
 
-    def __init__(self, config: BertConfig, num_labels: int) -> None:
+    def __init__(self, config: BertConfig, tags: Sequence[str], *, crf: bool = False) -> None:
         super().__init__()
+        num_labels = len(tags)
+        self.crf = ConditionalRandomField(tags) if crf else None
         self.config = config
         self.bert = BertEncoder(config)
         self.bert.add_module("pooler", nn.Identity())  # nothing reads [CLS] alone; transformers has none either
@@ -64,6 +75,25 @@ class BertForSequenceLabelling(nn.Module):
         """Return logits (B, S, C); those at padding mean nothing. Arguments as `BertEncoder.forward`."""
         hidden_BSD, _ = self.bert(input_ids_BS, token_type_ids_BS, lengths_B)
         return self.classifier(self.dropout(hidden_BSD))
+
+    def loss(self, logits_BSC: Tensor, labels_BS: Tensor, class_weights_C: Tensor | None = None) -> Tensor:
+        """Return the loss for each scored token, nats: cross-entropy, or that of the CRF; weights are for classes."""
+        if self.crf is None:
+            return classification_loss(logits_BSC, labels_BS)
+        return self.crf.loss(logits_BSC, labels_BS)
+
+    @torch.no_grad()
+    def decode(self, logits_BSC: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the tag of each token, int64 (B, S), and the probability of every tag, float32 (B, S, C).
+
+        Under a CRF the tags are those of the best path over the text's tokens, the probabilities its marginals.
+        """
+        if self.crf is None:
+            probabilities_BSC = logits_BSC.float().softmax(-1)
+            return probabilities_BSC.argmax(-1), probabilities_BSC
+        positions_S = torch.arange(logits_BSC.shape[1], device=logits_BSC.device)
+        is_text_BS = (positions_S > 0) & (positions_S < lengths_B[:, None] - 1)
+        return self.crf.best_path(logits_BSC, is_text_BS), self.crf.marginals(logits_BSC, is_text_BS)
 
 
 FineTuneModel = BertForSingleSentence | BertForSequenceLabelling
@@ -82,7 +112,15 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return losses / (labels != IGNORED_LABEL).sum().clamp(min=1)
 
 
-def build_model(family: Family, config: BertConfig, labels: Sequence[str], seed: int) -> FineTuneModel:
+def build_model(
+    family: Family,
+    config: BertConfig,
+    labels: Sequence[str],
+    seed: int,
+    *,
+    tags: TagScheme = "bio",
+    crf: bool = False,
+) -> FineTuneModel:
     """Make a model with random weights.
 
     Args:
@@ -90,16 +128,21 @@ def build_model(family: Family, config: BertConfig, labels: Sequence[str], seed:
         config: sizes of the encoder.
         labels: classes, or entity types.
         seed: key of the weights.
+        tags: scheme of a tagger's tags.
+        crf: whether a tagger has a CRF.
     """
-    kind = BertForSingleSentence if family == "single_sentence" else BertForSequenceLabelling
-    model = kind(config, len(output_names(family, labels)))
+    model: FineTuneModel
+    if family == "single_sentence":
+        model = BertForSingleSentence(config, len(labels))
+    else:
+        model = BertForSequenceLabelling(config, tag_names(labels, tags), crf=crf)
     initialise(model, seed, config.initializer_range)
     return model
 
 
-def output_names(family: Family, labels: Sequence[str]) -> list[str]:
-    """Name the outputs of a head: the classes, or `O` with the B- and I-tags of the entity types."""
-    return list(labels) if family == "single_sentence" else bio_tags(labels)
+def output_names(family: Family, labels: Sequence[str], tags: TagScheme = "bio") -> list[str]:
+    """Name the outputs of a head: the classes, or the tags of the entity types."""
+    return list(labels) if family == "single_sentence" else tag_names(labels, tags)
 
 
 def save_fine_tuned(
@@ -110,6 +153,7 @@ def save_fine_tuned(
     *,
     max_tokens: int,
     card: Mapping[str, Any],
+    tags: TagScheme = "bio",
 ) -> None:
     """Write a fine-tuned model as a folder that transformers reads.
 
@@ -120,11 +164,13 @@ def save_fine_tuned(
         labels: classes, or entity types.
         max_tokens: longest input that it was trained on, with special tokens, tokens.
         card: what the model card says, heading -> plain JSON value.
+        tags: scheme of a tagger's tags.
 
     Raises:
         CheckpointError: a weight is not finite, or the vocabulary folder lacks a file.
     """
-    names = output_names(model.family, labels)
+    names = output_names(model.family, labels, tags)
+    has_crf = isinstance(model, BertForSequenceLabelling) and model.crf is not None
     save_model(
         folder,
         model,
@@ -135,6 +181,7 @@ def save_fine_tuned(
             "id2label": {str(index): name for index, name in enumerate(names)},
             "label2id": {name: index for index, name in enumerate(names)},
             "max_tokens": max_tokens,
+            **({"crf": True} if has_crf else {}),
         },
     )
 
@@ -149,13 +196,15 @@ class FineTuned:
     """Classes, or entity types."""
     max_tokens: int
     """Longest input with special tokens, tokens."""
+    tags: TagScheme = "bio"
+    """Scheme of a tagger's tags."""
 
 
 def load_fine_tuned(folder: Path) -> FineTuned:
     """Read a fine-tuned folder, ours or one that transformers wrote.
 
     Raises:
-        CheckpointError: it is no classifier or tagger, weights are missing, or its tags are not BIO.
+        CheckpointError: it is no classifier or tagger, weights are missing, or its tags are neither BIO nor BIOES.
     """
     config = read_config(folder)
     entries = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -169,12 +218,19 @@ def load_fine_tuned(folder: Path) -> FineTuned:
         )
     by_id = entries.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # transformers' own default
     names = [by_id[key] for key in sorted(by_id, key=int)]
-    labels = names if kind is BertForSingleSentence else [name[2:] for name in names[1::2]]
-    if output_names(kind.family, labels) != names:
-        raise CheckpointError(
-            f"{folder}: tags are {names}, expected {output_names(kind.family, labels)}: O, then B- and I- of each type"
-        )
-    model = kind(config, len(names))
+    tags: TagScheme = "bio"
+    model: FineTuneModel
+    if kind is BertForSingleSentence:
+        labels, model = names, BertForSingleSentence(config, len(names))
+    else:
+        labels = types_of_tags(names)
+        tags = "bioes" if names == tag_names(labels, "bioes") else "bio"
+        if tag_names(labels, tags) != names:
+            raise CheckpointError(
+                f"{folder}: tags are {names}, expected {tag_names(labels, 'bio')}: O, then B- and I- of each type, "
+                "or B-, I-, E- and S- of each"
+            )
+        model = BertForSequenceLabelling(config, names, crf=entries.get("crf") is True)
     report = load_into(model, folder)
     if report.fresh:
         raise CheckpointError(f"{folder}: weights {report.fresh} are missing; is it a fine-tuned model?")
@@ -182,4 +238,5 @@ def load_fine_tuned(folder: Path) -> FineTuned:
         model=model.eval(),
         labels=labels,
         max_tokens=min(int(entries.get("max_tokens", 512)), config.max_position_embeddings),
+        tags=tags,
     )

@@ -242,6 +242,7 @@ def _labelled(recipe: Recipe, name: str, task: TaskConfig) -> Stage:
             "labels": task.labels,
             "max_train_examples": task.max_train_examples,
             "max_tokens": task.fine_tune.max_tokens,
+            "tags": task.fine_tune.tags,
             "seed": recipe.seed,
         },
         parents={"split": f"split/{name}", "vocabulary": "vocabulary"},

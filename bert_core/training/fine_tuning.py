@@ -3,7 +3,8 @@
 Every step is a function of (seed, step number, weights): order and dropout draw from keys. After each epoch dev is
 scored in the number format of training; the weights of the best epoch are kept where the recipe says so. With the
 weights kept, dev and test are scored once more in float32, and these are the scores that count.
-A loss or gradient that is not finite stops the run before it reaches the weights.
+A loss or gradient that is not finite stops the run before it reaches the weights. By choice each batch passes a second
+time with moved word vectors (`adversarial.py`), and training stops early on dev.
 
 Written to the output folder: the model in the layout of transformers, `metrics.jsonl` (every step's loss, every
 epoch's dev scores), `scores.json`, `predictions.jsonl`.
@@ -17,24 +18,24 @@ import json
 import math
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
-from bert_core.errors import CheckpointError, TaskDataError, TrainingError
-from bert_core.examples.labelled import LABELS_NAME
+from bert_core.errors import CheckpointError, TrainingError
 from bert_core.model.dropout import seed_dropout
-from bert_core.model.encoder import BertConfig
-from bert_core.model.exchange import load_encoder, read_config, resolve_folder
-from bert_core.model.heads import Family, FineTuneModel, build_model, classification_loss, output_names, save_fine_tuned
+from bert_core.model.heads import BertForSequenceLabelling, save_fine_tuned
 from bert_core.progress import Progress, silent
 from bert_core.randomness import seed_of
 from bert_core.tokens.tokenizer import WordPieceTokenizer
+from bert_core.training.adversarial import watching_word_vectors
 from bert_core.training.device import Device, choose_device
 from bert_core.training.fine_tune_job import FineTuneJob
+from bert_core.training.fine_tune_start import balanced_weights, check_examples, starting_model
 from bert_core.training.inference import logits_of, mean_loss, predict_classes, predict_tags, scored
 from bert_core.training.labelled_batches import (
+    LabelledBatch,
     LabelledExamples,
     padded_batches,
     read_labelled,
@@ -86,7 +87,7 @@ class _FineTuning:
         self.job, self.task, self.config = job, job.task, job.task.fine_tune
         self.progress, self.stop = progress, stop
         self.splits = {split: read_labelled(job.labelled_folder, split) for split in ("train", "dev", "test")}
-        _check_examples(job, self.splits)
+        check_examples(job, self.splits)
         tokenizer = WordPieceTokenizer.from_folder(job.vocabulary_folder)
         self.pad_id = tokenizer.pad_id
         self.model = starting_model(job, tokenizer.vocabulary_size, self.pad_id)
@@ -98,6 +99,10 @@ class _FineTuning:
             )
         self.device = choose_device(job.precision)
         self.model.to(self.device.device)
+        self.class_weights = None
+        if self.config.class_weights == "balanced":
+            weights = balanced_weights(self.splits["train"].labels, len(self.task.labels))
+            self.class_weights = torch.from_numpy(weights).to(self.device.device)
         self.steps_of_epoch = -(-self.splits["train"].num_examples // self.config.batch_examples)
         self.num_steps, self.steps_done = self.config.epochs * self.steps_of_epoch, 0
         self.metrics: list[dict[str, Any]] = []
@@ -107,7 +112,7 @@ class _FineTuning:
         began = time.monotonic()
         train, dev, test = self.splits["train"], self.splits["dev"], self.splits["test"]
         optimizer, rate_of = build_optimizer(self.model, self.config.optimization, self.num_steps)
-        best_epoch, best = 0, (-math.inf, -math.inf)
+        epochs_done, best_epoch, best = 0, 0, (-math.inf, -math.inf)
         best_weights: dict[str, torch.Tensor] = {}
         train_loss = 0.0
         for epoch in range(self.config.epochs):
@@ -116,10 +121,13 @@ class _FineTuning:
             self.metrics.append(_dev_row(self.steps_done, epoch, loss, scores))
             rank = (scores[MAIN_SCORES[self.task.family]], -loss)  # a small dev set ties often; its loss decides
             keeps_best = self.config.keep_best_on_dev and dev.num_examples > 0
+            epochs_done = epoch + 1
             if rank > best or not keeps_best:
                 best_epoch, best = epoch + 1, rank
                 if keeps_best:
                     best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+            elif self.config.patience_epochs is not None and epochs_done - best_epoch >= self.config.patience_epochs:
+                break
         if best_weights:
             self.model.load_state_dict(best_weights)
         exact = choose_device("float32")  # the scores are then those of `predict.py` on any machine
@@ -129,8 +137,8 @@ class _FineTuning:
             "num_train_examples": train.num_examples,
             "num_dev_examples": dev.num_examples,
             "num_test_examples": test.num_examples,
-            "epochs": self.config.epochs,
-            "steps": self.num_steps,
+            "epochs": epochs_done,
+            "steps": self.steps_done,
             "best_epoch": best_epoch,
             "train_loss": train_loss,
             "dev": dev_scores,
@@ -147,13 +155,9 @@ class _FineTuning:
         for batch in padded_batches(train, order, pad_id=self.pad_id):
             self._stop_if_asked()
             step = self.steps_done
-            seed_dropout(self.model, seed_of(self.job.seed, "fine_tune", "dropout", step))
-            logits = logits_of(self.model, batch, self.device)
-            loss = classification_loss(logits, torch.from_numpy(batch.labels).to(self.device.device))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            value = self._add_gradients(batch, step)
             norm = clip_gradients(self.model, self.config.optimization.max_gradient_norm)
-            value = float(loss.detach())
             if not (math.isfinite(value) and math.isfinite(norm)):
                 raise TrainingError(
                     f"step {step} of {self.num_steps}: loss {value}, gradient norm {norm}, expected finite numbers; "
@@ -177,6 +181,24 @@ class _FineTuning:
             self.progress(step + 1, self.num_steps, "steps", loss=value, epoch=epoch + 1)
         return float(np.mean(losses))
 
+    def _add_gradients(self, batch: LabelledBatch, step: int) -> float:
+        """Run a batch forward and backward, once more against moved word vectors where FGM is on; return the loss."""
+        if not self.config.fgm_epsilon:
+            return self._pass(batch, step)
+        with watching_word_vectors(self.model) as word_vectors:
+            loss = self._pass(batch, step)
+            word_vectors.move_against(self.config.fgm_epsilon)
+            self._pass(batch, step)
+        return loss
+
+    def _pass(self, batch: LabelledBatch, step: int) -> float:
+        seed_dropout(self.model, seed_of(self.job.seed, "fine_tune", "dropout", step))
+        logits = logits_of(self.model, batch, self.device)
+        labels = torch.from_numpy(batch.labels).to(self.device.device)
+        loss = self.model.loss(logits, labels, self.class_weights)
+        loss.backward()
+        return float(loss.detach())
+
     def _stop_if_asked(self) -> None:
         """Leave training or scoring where a signal came."""
         number = self.stop.signal_number
@@ -189,7 +211,7 @@ class _FineTuning:
     def _evaluate(self, examples: LabelledExamples, device: Device) -> tuple[dict[str, Any], float, Any]:
         """Return scores, mean loss, and the readable predictions (made only when they are walked)."""
         labels = self.task.labels
-        if self.task.family == "single_sentence":
+        if not isinstance(self.model, BertForSequenceLabelling):
             found = predict_classes(self.model, examples, device, pad_id=self.pad_id, before_batch=self._stop_if_asked)
             gold = found[np.arange(len(found)), examples.labels]
             return (
@@ -199,7 +221,8 @@ class _FineTuning:
             )
         tags = predict_tags(self.model, examples, device, pad_id=self.pad_id, before_batch=self._stop_if_asked)
         loss = mean_loss(tags.gold_probabilities[scored(examples)])
-        return score_tags(examples, tags, labels), loss, tag_predictions(examples, tags, labels)
+        scheme = self.config.tags
+        return score_tags(examples, tags, labels, scheme), loss, tag_predictions(examples, tags, labels, scheme)
 
     def _write(self, counts: dict[str, Any], lines: Any) -> None:
         folder, job = self.job.output_folder, self.job
@@ -209,11 +232,13 @@ class _FineTuning:
             job.vocabulary_folder,
             self.task.labels,
             max_tokens=self.config.max_tokens,
+            tags=self.config.tags,
             card={
                 "family": self.task.family,
                 "labels": self.task.labels,
                 "training examples": counts["num_train_examples"],
                 "epochs": f"{counts['epochs']}, best on dev: {counts['best_epoch']}",
+                "passes a step": 2 if self.config.fgm_epsilon else 1,
                 "learning rate": self.config.optimization.learning_rate,
                 "seed": job.seed,
                 f"dev {MAIN_SCORES[self.task.family]}": counts["dev"].get(MAIN_SCORES[self.task.family]),
@@ -231,59 +256,6 @@ class _FineTuning:
             test=counts["test"],
         )
         write_predictions(folder, lines)
-
-
-def starting_model(job: FineTuneJob, vocabulary_size: int, pad_id: int) -> FineTuneModel:
-    """Build the model with its first weights: the start's encoder, or random ones; the head is drawn from the seed.
-
-    The head's weights depend on the seed alone, so every start of a comparison begins with the same head.
-
-    Raises:
-        RequestError: the start does not exist.
-        CheckpointError: it is no BERT, or its vocabulary has another size.
-    """
-    dropout = job.task.fine_tune.dropout
-    dropout = job.model.dropout if dropout is None else dropout
-    shape_of = job.start if job.start is not None else job.like
-    if shape_of is None:
-        config = BertConfig.of(job.model, vocabulary_size, dropout=dropout, pad_token_id=pad_id)
-    else:
-        config = read_config(resolve_folder(shape_of), dropout=dropout)
-        if config.vocab_size != vocabulary_size:
-            raise CheckpointError(
-                f"{shape_of}: a vocabulary of {config.vocab_size} entries, expected the {vocabulary_size} of "
-                f"{job.vocabulary_folder}; start from a model of this vocabulary"
-            )
-    model = build_model(
-        cast("Family", job.task.family), config, job.task.labels, seed_of(job.seed, "fine_tune", "weights")
-    )
-    if job.start is not None:
-        encoder, _ = load_encoder(job.start, dropout=dropout, seed=seed_of(job.seed, "fine_tune", "weights"))
-        wanted = model.bert.state_dict().keys()  # a tagger has no pooler
-        model.bert.load_state_dict({name: value for name, value in encoder.state_dict().items() if name in wanted})
-    return model
-
-
-def _check_examples(job: FineTuneJob, splits: dict[str, LabelledExamples]) -> None:
-    """Refuse examples that do not belong to the task."""
-    path = job.labelled_folder / LABELS_NAME
-    labels = json.loads(path.read_text(encoding="utf-8"))["labels"] if path.is_file() else job.task.labels
-    if labels != job.task.labels:
-        raise TaskDataError(
-            f"{path}: labels {labels}, expected the task's {job.task.labels} in this order; build it again"
-        )
-    num_outputs = len(output_names(cast("Family", job.task.family), job.task.labels))
-    if splits["train"].num_examples == 0:
-        raise TaskDataError(f"{job.labelled_folder}: no training examples; give the task labelled records")
-    for split, examples in splits.items():
-        is_class = job.task.family == "single_sentence"
-        values = examples.labels if is_class else examples.token_labels[scored(examples)]
-        is_short = not is_class and len(examples.token_labels) != len(examples.input_ids)
-        if is_short or (len(values) and (values.min() < 0 or values.max() >= num_outputs)):
-            raise TaskDataError(
-                f"{job.labelled_folder}: labels of {split} are not those of family {job.task.family!r} with labels "
-                f"{job.task.labels}; build the labelled examples again"
-            )
 
 
 def _dev_row(step: int, epoch: int, loss: float, scores: dict[str, Any]) -> dict[str, Any]:

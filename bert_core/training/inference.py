@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from bert_core.model.heads import FineTuneModel
+from bert_core.model.heads import BertForSequenceLabelling, FineTuneModel
 from bert_core.training.device import Device
 from bert_core.training.labelled_batches import (
     IGNORED,
@@ -53,16 +53,16 @@ def predict_classes(
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict_tags(
-    model: FineTuneModel,
+    model: BertForSequenceLabelling,
     examples: LabelledExamples,
     device: Device,
     *,
     pad_id: int,
     before_batch: Callable[[], None] = lambda: None,
 ) -> TokenPredictions:
-    """Return the most probable tag of every token with its probability, and that of the gold tag.
+    """Return the chosen tag of every token with its probability, and that of the gold tag.
 
     `before_batch` as for `predict_classes`.
     """
@@ -71,12 +71,13 @@ def predict_tags(
     tags = np.zeros(num_tokens, np.int64)
     probabilities, gold_probabilities = np.zeros(num_tokens, np.float32), np.zeros(num_tokens, np.float32)
     for batch in _batches(examples, pad_id, before_batch):
-        found = logits_of(model, batch, device).float().softmax(-1)
-        best = found.max(-1)
+        lengths = torch.from_numpy(batch.lengths_B).to(device.device)
+        chosen, found = model.decode(logits_of(model, batch, device), lengths)
+        chances = found.gather(-1, chosen[..., None])[..., 0]
         gold = torch.from_numpy(np.maximum(batch.labels, 0)).to(device.device)
         present = batch.present_BS
-        tags[batch.source] = best.indices.cpu().numpy()[present]
-        probabilities[batch.source] = best.values.cpu().numpy()[present]
+        tags[batch.source] = chosen.cpu().numpy()[present]
+        probabilities[batch.source] = chances.cpu().numpy()[present]
         gold_probabilities[batch.source] = found.gather(-1, gold[..., None])[..., 0].cpu().numpy()[present]
     return TokenPredictions(tags=tags, probabilities=probabilities, gold_probabilities=gold_probabilities)
 

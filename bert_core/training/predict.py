@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from bert_core.config import CorpusConfig
+from bert_core.config.tasks import TagScheme
 from bert_core.corpus.clean import clean
+from bert_core.corpus.tag_schemes import to_bio
 from bert_core.errors import CheckpointError
 from bert_core.examples.labelled import NUM_SPECIAL_TOKENS, Windows, cut_windows
-from bert_core.model.heads import FineTuned, load_fine_tuned
+from bert_core.model.heads import BertForSequenceLabelling, FineTuned, load_fine_tuned
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.training.device import choose_device
 from bert_core.training.inference import predict_classes, predict_tags
@@ -35,6 +37,7 @@ class Predictor:
         self.family = fine_tuned.model.family
         self.labels = fine_tuned.labels
         self.max_tokens = fine_tuned.max_tokens
+        self._scheme: TagScheme = fine_tuned.tags
         self._model = fine_tuned.model
         self._tokenizer = tokenizer
         self._device = choose_device("float32")
@@ -74,7 +77,7 @@ class Predictor:
         if not cleaned:
             return []
         examples, rows = self._examples(cleaned)
-        if self.family == "single_sentence":
+        if not isinstance(self._model, BertForSequenceLabelling):
             table = predict_classes(self._model, examples, self._device, pad_id=self._tokenizer.pad_id)
             return [self._class_of(text, values) for text, values in zip(cleaned, table.tolist(), strict=True)]
         tags = predict_tags(self._model, examples, self._device, pad_id=self._tokenizer.pad_id).tags
@@ -82,7 +85,7 @@ class Predictor:
         example_of_record = np.searchsorted(examples.offsets, tokens[offsets[:-1]], side="right") - 1
         text_of_record = rows[example_of_record].tolist()  # a text without tokens is no record
         found = readable_entities(
-            tags[tokens],
+            to_bio(tags[tokens], offsets, self._scheme),
             offsets,
             examples.char_starts[tokens],
             examples.char_ends[tokens],

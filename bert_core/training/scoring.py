@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from bert_core.config.tasks import TagScheme
+from bert_core.corpus.tag_schemes import to_bio
 from bert_core.corpus.tags import decode_bio
 from bert_core.training.labelled_batches import LabelledExamples, scored_tokens
 from bert_core.training.metrics import classification_scores, entity_scores
@@ -29,7 +31,7 @@ class TokenPredictions:
     """What a model says about every token of a split; tokens that are not scored hold anything."""
 
     tags: np.ndarray
-    """Most probable tag of each token, int64 shape (num_tokens,)."""
+    """Chosen tag of each token, int64 shape (num_tokens,)."""
     probabilities: np.ndarray
     """Its probability, float32 shape (num_tokens,)."""
     gold_probabilities: np.ndarray
@@ -41,10 +43,13 @@ def score_classes(examples: LabelledExamples, probabilities: np.ndarray, labels:
     return classification_scores(examples.labels, probabilities.argmax(axis=1), labels)
 
 
-def score_tags(examples: LabelledExamples, predictions: TokenPredictions, labels: list[str]) -> dict[str, Any]:
+def score_tags(
+    examples: LabelledExamples, predictions: TokenPredictions, labels: list[str], scheme: TagScheme = "bio"
+) -> dict[str, Any]:
     """Score the entities of a split by record, windows of long texts merged."""
     tokens, offsets = scored_tokens(examples)
-    return entity_scores(examples.token_labels[tokens], predictions.tags[tokens], offsets, labels)
+    gold = to_bio(examples.token_labels[tokens], offsets, scheme)
+    return entity_scores(gold, to_bio(predictions.tags[tokens], offsets, scheme), offsets, labels)
 
 
 def class_predictions(
@@ -66,7 +71,7 @@ def class_predictions(
 
 
 def tag_predictions(
-    examples: LabelledExamples, predictions: TokenPredictions, labels: list[str]
+    examples: LabelledExamples, predictions: TokenPredictions, labels: list[str], scheme: TagScheme = "bio"
 ) -> Iterator[dict[str, Any]]:
     """Yield a readable line for each record, in the order of the split, windows of long texts merged.
 
@@ -78,8 +83,10 @@ def tag_predictions(
     log_probability = np.log(np.maximum(predictions.probabilities[tokens], 1e-30))
     log_gold = np.log(np.maximum(predictions.gold_probabilities[tokens], 1e-30))
     starts, ends = examples.char_starts[tokens], examples.char_ends[tokens]
-    gold = readable_entities(examples.token_labels[tokens], offsets, starts, ends, texts, labels)
-    predicted = readable_entities(predictions.tags[tokens], offsets, starts, ends, texts, labels)
+    gold_tags = to_bio(examples.token_labels[tokens], offsets, scheme)
+    predicted_tags = to_bio(predictions.tags[tokens], offsets, scheme)
+    gold = readable_entities(gold_tags, offsets, starts, ends, texts, labels)
+    predicted = readable_entities(predicted_tags, offsets, starts, ends, texts, labels)
     for record, row in enumerate(row_of_record):
         span = slice(offsets[record], offsets[record + 1])
         yield {
@@ -103,7 +110,7 @@ def readable_entities(
     """Read the entities of tagged tokens back into the texts.
 
     Args:
-        tag_ids: of the tokens of all texts, int shape (num_tokens,).
+        tag_ids: BIO ids of the tokens of all texts, int shape (num_tokens,).
         row_offsets: text i has tokens `row_offsets[i]` to `row_offsets[i + 1]`, int shape (num_texts + 1,).
         char_starts: first character of each token, int shape (num_tokens,).
         char_ends: one past its last character, int shape (num_tokens,).

@@ -118,3 +118,20 @@ def test_a_label_of_a_file_must_be_among_the_labels(tmp_path):
     )
     with pytest.raises(RecipeError, match=r"label 'goof' of x\.txt is not among labels \['good', 'bad'\]"):
         load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("{crf: true}", r"fine_tune\.crf and fine_tune\.tags are for sequence_labelling"),
+        ("{tags: bioes}", r"fine_tune\.crf and fine_tune\.tags are for sequence_labelling"),
+        ("{patience_epochs: 1, keep_best_on_dev: false}", "needs keep_best_on_dev: true"),
+    ],
+)
+def test_a_setting_of_another_family_is_refused(tmp_path, settings, message):
+    text = GOOD + (
+        "tasks:\n  mood:\n    family: single_sentence\n    labels: [good, bad]\n"
+        f"    sources: [{{path: x.tsv}}]\n    fine_tune: {settings}\n"
+    )
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, text))

@@ -258,3 +258,12 @@ def test_tags_read_back_through_offsets_are_the_entities_where_all_align(tmp_pat
         )
     assert counts["train"]["misaligned_entities"] == 0
     assert list(found.values()) == [spans for _, spans in records]
+
+
+def test_a_tagged_text_in_bioes_says_where_its_entities_end(tmp_path, vocabulary):
+    tuning = FineTuneConfig(max_tokens=16, tags="bioes")
+    task = names().model_copy(update={"fine_tune": tuning})
+    folder, _ = build(tmp_path, vocabulary, task, train=[("张三在京", [(0, 2, "nr"), (3, 4, "ns")])])
+    assert read_shards(folder, "train")["token_labels"].to_pylist() == [[-100, 1, 3, 0, 8, -100]]
+    tags = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["tags"]
+    assert tags == ["O", "B-nr", "I-nr", "E-nr", "S-nr", "B-ns", "I-ns", "E-ns", "S-ns"]

@@ -132,3 +132,30 @@ def test_a_batch_without_scored_tokens_has_loss_zero():
     loss = classification_loss(torch.ones(1, 2, 3, requires_grad=True), torch.full((1, 2), -100))
     loss.backward()
     assert float(loss.detach()) == 0.0
+
+
+@pytest.mark.parametrize("tags", ["bio", "bioes"])
+def test_a_tagger_with_a_crf_loads_back_and_gives_its_token_scores_in_transformers(tags, tmp_path, vocabulary):
+    from transformers import BertForTokenClassification
+
+    model = build_model("sequence_labelling", CONFIG, ["x", "y"], seed=3, tags=tags, crf=True).eval()
+    save_fine_tuned(tmp_path, model, vocabulary, ["x", "y"], max_tokens=64, card={}, tags=tags)
+    loaded = load_fine_tuned(tmp_path)
+    assert (loaded.labels, loaded.tags) == (["x", "y"], tags)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], weight), name
+    ids, types, lengths, _ = _batch("sequence_labelling")
+    present = torch.arange(8) < lengths[:, None]
+    oracle, info = BertForTokenClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"]
+    theirs = oracle.eval()(input_ids=ids, token_type_ids=types, attention_mask=present.long()).logits
+    torch.testing.assert_close(model(ids, types, lengths)[present], theirs[present], rtol=1e-4, atol=1e-6)
+
+
+def test_weighted_loss_is_that_of_torch_with_weights():
+    model = build_model("single_sentence", CONFIG, ["a", "b"], seed=3)
+    logits, labels = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]), torch.tensor([0, 1, 1])
+    weights = torch.tensor([3.0, 0.5])
+    nll = -logits.log_softmax(-1)[torch.arange(3), labels]
+    expected = (nll * weights[labels]).sum() / weights[labels].sum()
+    torch.testing.assert_close(model.loss(logits, labels, weights), expected)

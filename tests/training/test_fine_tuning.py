@@ -7,14 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from bert_core.config import FineTuneConfig, ModelConfig, OptimizationConfig, TaskConfig, TaskSource
+from bert_core.corpus.tag_schemes import from_bio, tag_names
 from bert_core.errors import CheckpointError, RequestError, TaskDataError, TrainingError
 from bert_core.model.heads import load_fine_tuned
+from bert_core.store.shards import list_array, list_column, read_shards, write_shards
 from bert_core.training.fine_tune_job import FineTuneJob
-from bert_core.training.fine_tuning import run_fine_tune, starting_model
+from bert_core.training.fine_tune_start import balanced_weights, starting_model
+from bert_core.training.fine_tuning import run_fine_tune
+from bert_core.training.predict import Predictor
 from bert_core.training.scoring import MAIN_SCORES
 from bert_core.training.stopping import StopFlag, TrainingStopped
 
@@ -149,7 +155,7 @@ def test_dropout_of_the_task_goes_before_that_of_the_model(sentiment_folder, tas
 
 
 def test_a_diverging_run_stops_before_its_weights_are_written(sentiment_folder, task_vocabulary, tmp_path, monkeypatch):
-    import bert_core.training.fine_tuning as module
+    import bert_core.model.heads as module
 
     monkeypatch.setattr(module, "classification_loss", lambda logits, labels: logits.sum() * float("nan"))
     job = _job(sentiment_folder, task_vocabulary, tmp_path / "out")
@@ -240,3 +246,74 @@ def test_sigterm_ends_the_process_with_143(sentiment_folder, task_vocabulary, tm
     assert process.returncode == 143
     assert time.monotonic() - began < 10
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("scheme", ["bio", "bioes"])
+@pytest.mark.parametrize("crf", [False, True])
+def test_a_tagger_of_either_scheme_learns_with_and_without_a_crf(scheme, crf, entity_folder, task_vocabulary, tmp_path):
+    retag(entity_folder, scheme)
+    job = _job(entity_folder, task_vocabulary, tmp_path / "out", "sequence_labelling", epochs=6, tags=scheme, crf=crf)
+    counts = run_fine_tune(job)
+    assert counts["test"]["f1"] > 0.9
+    lines = _lines(tmp_path / "out" / "predictions.jsonl")
+    predictor = Predictor.load(tmp_path / "out")
+    found = predictor.predict([line["text"] for line in lines])
+    short = [(one["entities"], line["predicted"]) for one, line in zip(found, lines, strict=True)]
+    assert sum(one == other for one, other in short) >= 0.8 * len(short)  # windows of the fixture are its own
+    model = load_fine_tuned(tmp_path / "out")
+    assert (model.tags, model.model.crf is not None) == (scheme, crf)
+
+
+def retag(folder: Path, scheme: Any) -> None:
+    """Rewrite the BIO tags of a labelled folder, whose windows are tagged as wholes, in another scheme."""
+    for path in folder.glob("*.arrow"):
+        split = path.name.split("-")[0]
+        table = read_shards(folder, split)
+        ids, offsets = list_column(table, "token_labels")
+        values = list_array(from_bio(ids, offsets, scheme), offsets, pa.int32())
+        index = table.schema.get_field_index("token_labels")
+        path.unlink()
+        write_shards(folder, split, table.schema, [table.set_column(index, table.schema.field(index), values)])
+    content = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    content["tags"] = tag_names(content["labels"], scheme)
+    (folder / "labels.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_frozen_layers_keep_their_weights_and_the_others_move(sentiment_folder, task_vocabulary, tmp_path):
+    job = _job(sentiment_folder, task_vocabulary, tmp_path / "out", epochs=1, frozen_layers=1)
+    before = starting_model(job, 34, 0).state_dict()
+    run_fine_tune(job)
+    after = load_fine_tuned(tmp_path / "out").model.state_dict()
+    kept = {name for name in before if torch.equal(before[name], after[name])}
+    expected = {name for name in before if ".embeddings." in name or ".layer.0." in name}
+    assert kept == expected
+    with pytest.raises(RequestError, match="frozen_layers is 3, expected at most the 2"):
+        starting_model(_job(sentiment_folder, task_vocabulary, tmp_path / "out", frozen_layers=3), 34, 0)
+
+
+def test_training_stops_once_dev_gains_nothing(sentiment_folder, task_vocabulary, tmp_path):
+    settings: dict[str, Any] = {"epochs": 40, "learning_rate": 1e-9, "patience_epochs": 2}
+    counts = run_fine_tune(_job(sentiment_folder, task_vocabulary, tmp_path / "out", **settings))
+    dev = [row for row in _lines(tmp_path / "out" / "metrics.jsonl") if row["split"] == "dev"]
+    assert counts["epochs"] == len(dev) < 40
+    assert counts["epochs"] == counts["best_epoch"] + 2
+    assert counts["steps"] == 12 * counts["epochs"]
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    theirs = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(balanced_weights(labels, 3), theirs, rtol=1e-6)
+    assert balanced_weights(np.array([0, 0, 2]), 3).tolist() == [0.75, 0.0, 1.5]
+
+
+def test_class_weights_and_adversarial_passes_change_what_is_learned(sentiment_folder, task_vocabulary, tmp_path):
+    def weight(name: str, **settings: Any) -> torch.Tensor:
+        run_fine_tune(_job(sentiment_folder, task_vocabulary, tmp_path / name, epochs=1, **settings))
+        return load_fine_tuned(tmp_path / name).model.classifier.weight.detach()
+
+    plain = weight("plain")
+    assert not torch.equal(plain, weight("adversarial", fgm_epsilon=1.0))
+    assert torch.equal(plain, weight("balanced", class_weights="balanced"))  # the fixture's classes are even
