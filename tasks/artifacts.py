@@ -118,6 +118,32 @@ def _mermaid(line: Line, decisions: Sequence[Decision]) -> list[str]:
     return lines + [f"  classDef {action} {style}" for action, style in _COLOURS.items()]
 
 
+def audit_markdown(audit: Mapping[str, Any]) -> str:
+    """Write an audit of examples as tables: faults, measures of both sets, mask rates, unknown characters.
+
+    Args:
+        audit: content of audit.json.
+    """
+    lines = ["## Audit", ""]
+    if audit["faults"]:
+        lines += ["| found | got | expected |", "| :-- | --: | :-- |"]
+        lines += [
+            f"| {escape(fault['subject'])} | {escape(fault['got'])} | {escape(fault['expected'])} |"
+            for fault in audit["faults"]
+        ]
+    else:
+        lines.append("Every threshold holds.")
+    sets = {name: {row["count"]: row["value"] for row in counts_table(audit[name])} for name in ("train", "held_out")}
+    lines += ["", "| measure | train | held out |", "| :-- | --: | --: |"]
+    lines += [f"| {escape(key)} | {value} | {sets['held_out'].get(key, '')} |" for key, value in sets["train"].items()]
+    lines += ["", "| policy | share of the tokens hidden |", "| :-- | --: |"]
+    lines += [f"| {escape(policy)} | {rate:.2%} |" for policy, rate in audit["mask_rates"].items()]
+    if audit["unknown_characters"]:
+        shown = ", ".join(f"{escape(character)} {number:,}" for character, number in audit["unknown_characters"])
+        lines += ["", f"Characters that the vocabulary lacks: {shown}"]
+    return "\n".join(lines) + "\n"
+
+
 def picture_markdown(title: str, png: bytes) -> str:
     """Write a picture into markdown as a data URI."""
     return f"## {escape(title)}\n\n![{escape(title)}](data:image/png;base64,{base64.b64encode(png).decode()})\n"

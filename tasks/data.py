@@ -4,11 +4,14 @@
 that Prefect waits for them and draws true edges.
 """
 
+import json
+from pathlib import Path
+
 from prefect.client.schemas.objects import State
 
 from bert_core.stages.build import StageResult
 from bert_core.stages.line import Line, LineRequest
-from tasks.artifacts import artifact_key, publish_markdown
+from tasks.artifacts import artifact_key, audit_markdown, publish_markdown
 from tasks.policies import stage_task
 from tasks.samples import sample_of
 from tasks.stage import StageOutcome, run
@@ -48,8 +51,8 @@ def build_tokens(request: LineRequest, stage: str, inputs: Inputs, force: bool =
 
 @stage_task("Build pretraining examples", pool="data")
 def build_examples(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
-    """Pair sentences into next-sentence examples, and show a few with the masks of two epochs."""
-    return run(request, stage, force=force, show=_show_sample)
+    """Pair sentences into next-sentence examples; show their audit, and a few with the masks of two epochs."""
+    return run(request, stage, force=force, show=_show_examples)
 
 
 @stage_task("Build labelled examples", pool="data")
@@ -58,10 +61,16 @@ def build_labelled(request: LineRequest, stage: str, inputs: Inputs, force: bool
     return run(request, stage, force=force)
 
 
-def _show_sample(line: Line, result: StageResult) -> None:
-    """Publish some examples, each with its masks in two epochs side by side."""
+def _show_examples(line: Line, result: StageResult) -> None:
+    """Publish what the audit measured, and some examples, each with its masks in two epochs side by side."""
     from bert_core.examples.inspect import markdown_of
 
+    audit = json.loads((Path(result.folder) / "audit.json").read_text(encoding="utf-8"))
+    publish_markdown(
+        artifact_key(line.recipe.name, result.stage, "audit"),
+        audit_markdown(audit),
+        f"Audit of {result.stage}: {len(audit['faults'])} warnings",
+    )
     key = artifact_key(line.recipe.name, result.stage, "sample")
     markdown = markdown_of(sample_of(line, result.stage))
     publish_markdown(key, markdown, f"Examples of {result.stage} and their masks in two epochs")

@@ -54,7 +54,7 @@ from bert_core.examples.token_documents import DocumentIndex, TokenDocuments, is
 from bert_core.progress import Progress, silent
 from bert_core.randomness import key_of
 from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM, SWAPPED, examples_schema
-from bert_core.store.shards import list_array, token_type, write_shards
+from bert_core.store.shards import list_array, shard_paths, token_type, write_shards
 from bert_core.tokens.ordered_threads import available_threads, map_in_order
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def build_examples(
 
     Returns:
         Plain JSON values by set: documents, examples, pairs, next (or in order), random, swapped, single, tokens,
-        cut_tokens, without_negative, for `train` and `held_out`.
+        cut_tokens, without_negative, rounds, bytes, bytes_a_round (disk for each round), for `train` and `held_out`.
 
     Raises:
         CorpusError: no tokens; no honest negative or no pair to be had for the objective; or a hard threshold of the
@@ -121,9 +121,10 @@ def build_examples(
     for name, (documents, num_rounds) in sets.items():
         builder = _SetBuilder(examples, seed, name, tokenizer, advance, num_threads)
         groups = documents.by_shard() if name == "train" else [documents] if len(documents.doc_ids) else []
-        schema = examples_schema(tokenizer.vocabulary_size)
-        write_shards(folder, name, schema, builder.tables(groups, num_rounds))
+        write_shards(folder, name, examples_schema(tokenizer.vocabulary_size), builder.tables(groups, num_rounds))
+        num_bytes = sum(path.stat().st_size for path in shard_paths(folder, name))
         counts[name] = {"documents": len(documents.doc_ids)} | builder.counts_by_name()
+        counts[name] |= {"rounds": num_rounds, "bytes": num_bytes, "bytes_a_round": round(num_bytes / num_rounds)}
     if objective != "none" and counts["train"]["pairs"] == 0:
         raise CorpusError(
             f"{tokens_folder}: no pair of sentences among {len(train.doc_ids)} documents, expected documents of two "

@@ -441,3 +441,45 @@ def test_vocabulary_from_folder_never_hides_its_special_tokens(vocabulary_folder
     assert vocabulary.unmaskable.tolist() == [True] * 5
     assert vocabulary.mask_id == 4
     assert set(vocabulary.pool.tolist()) <= set(range(5, len(entries)))
+
+
+def test_masks_do_not_depend_on_the_threads_that_draw_them():
+    from concurrent.futures import ThreadPoolExecutor
+
+    examples = [plain(100, 2, example_id=number, entities=[(9, 2)]) for number in range(64)]
+    for policy in POLICIES:
+        together = mask(examples, policy)
+        with ThreadPoolExecutor(4) as pool:
+            alone = list(pool.map(lambda example, policy=policy: mask([example], policy)[0], examples))
+        assert [ids.tolist() for ids, _ in alone] == [ids.tolist() for ids, _ in together]
+
+
+def ways_to_spend(budget, share_of_length):
+    """Probabilities of the runs, ascending, that spans drawn one by one leave until the budget is spent."""
+    if budget == 0:
+        return {(): 1.0}
+    found = {}
+    for length, share in share_of_length.items():
+        placed = min(length, budget)
+        for runs, probability in ways_to_spend(budget - placed, share_of_length).items():
+            key = tuple(sorted((*runs, placed)))
+            found[key] = found.get(key, 0.0) + share * probability
+    return found
+
+
+def test_hidden_spans_are_as_long_as_the_geometric_distribution_says():
+    """Eight of 4,000 words are hidden, so spans hardly ever touch; the last one is cut to what the budget leaves."""
+    shares = dict(enumerate(np.diff(masking_kernels.SPAN_CUMULATIVE, prepend=0.0).tolist(), start=1))
+    expected = ways_to_spend(8, shares)
+    num_examples = 1_500
+    examples = [plain(4_000, example_id=number) for number in range(num_examples)]
+    found = {}
+    for _, is_target in mask(examples, "span", mlm_probability=0.002):
+        runs = tuple(sorted(runs_of(is_target).tolist()))
+        found[runs] = found.get(runs, 0) + 1
+    frequent = [runs for runs, share in expected.items() if share * num_examples >= 10]
+    observed = [found.get(runs, 0) for runs in frequent]
+    wanted = [expected[runs] * num_examples for runs in frequent]
+    observed.append(num_examples - sum(observed))
+    wanted.append(num_examples - sum(wanted))
+    assert chisquare(observed, wanted).pvalue > 0.001

@@ -137,6 +137,12 @@ def test_the_whole_line_runs_as_a_flow_and_its_return_is_small(tiny_recipe: Path
     assert {outcome.action for outcome in summary.outcomes} == {"built"}
     assert len(repr(summary)) < 10_000
     keys = artifact_keys(state)
-    assert {"tiny-plan", "tiny-results", "tiny-pretrain-curve", "tiny-examples-pretrain-sample"} <= keys
+    assert {
+        "tiny-plan",
+        "tiny-results",
+        "tiny-pretrain-curve",
+        "tiny-examples-pretrain-sample",
+        "tiny-examples-pretrain-audit",
+    } <= keys
     again = transfer(recipe=str(tiny_recipe), return_state=True)
     assert {outcome.action for outcome in again.result().outcomes} == {"reused"}

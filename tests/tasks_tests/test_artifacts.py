@@ -136,3 +136,23 @@ def test_an_artifact_that_is_not_taken_is_logged(publish, monkeypatch: pytest.Mo
     monkeypatch.setattr("prefect.artifacts.create_table_artifact", refuse)
     publish("some-key", "text" if publish is publish_markdown else [{"count": "rows", "value": 1}], "description")
     assert "artifact some-key was not published: no server" in caplog.text
+
+
+def test_an_audit_shows_faults_measures_rates_and_unknown_characters_as_text() -> None:
+    from tasks.artifacts import audit_markdown
+
+    fault = {"subject": "train fill", "got": "0.04", "expected": "at least 0.5", "is_hard": False}
+    audit = {
+        "faults": [fault],
+        "train": {"examples": 3, "length_histogram": {"0-15": 3}},
+        "held_out": {"examples": 1, "length_histogram": {"0-15": 1}},
+        "mask_rates": {"span": 0.1504},
+        "unknown_characters": [["<", 7]],
+    }
+    lines = audit_markdown(audit).splitlines()
+    assert r"| train fill | 0\.04 | at least 0\.5 |" in lines
+    assert "| examples | 3 | 1 |" in lines
+    assert r"| length\_histogram\.0\-15 | 3 | 1 |" in lines
+    assert "| span | 15.04% |" in lines
+    assert lines[-1] == "Characters that the vocabulary lacks: &lt; 7"
+    assert "Every threshold holds." in audit_markdown(audit | {"faults": []})
