@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LOWER_IS_BETTER = ("s", "B/token", "MiB")
+LOWER_IS_BETTER = ("s", "B/token", "MiB", "% of step")
 _FILE_COLUMNS = 150
 """Width of the table where no terminal says its own, columns."""
 _PACKAGES = (
@@ -33,7 +33,7 @@ class Row:
     peer_name: str
     """Who, and in which form."""
     unit: str
-    """"MB/s" (10^6 bytes of UTF-8 text), "examples/s", "s", "B/token" or "MiB"."""
+    """"MB/s" (10^6 bytes of UTF-8 text), "examples/s", "tokens/s", "s", "B/token", "MiB", "%" or "% of step"."""
     ratio: float | None
     """How many times better ours is: faster or smaller."""
     goal: float | None

@@ -1,4 +1,4 @@
-"""Write README.md from the JSON of a full run: `python benchmarks/write_readme.py [examples.json] [--machine "quiet"]`.
+"""Write README.md from the JSON of full runs: `python benchmarks/write_readme.py [examples.json] [--machine "quiet"]`.
 
 The words are here, the figures in the JSON; so the page never says what was not measured.
 """
@@ -21,7 +21,11 @@ The same work done by bertline and by the tools that people use for it: same tex
 ```
 python benchmarks/examples.py            # everything
 python benchmarks/examples.py --quick    # the same table on small parts, within a minute on an idle machine
-python benchmarks/examples.py --json benchmarks/examples.json && python benchmarks/write_readme.py   # this page
+python benchmarks/training.py            # training steps beside transformers; --quick: tiny alone
+python benchmarks/training.py --device cuda          # tokens/s and MFU of ours; ends at once where there is no GPU
+python benchmarks/examples.py --json benchmarks/examples.json
+python benchmarks/training.py --json benchmarks/training.json
+python benchmarks/write_readme.py        # this page from both files
 ```
 
 `pip install -e '.[bench]'` brings flash-tokenizer and blingfire; a peer that is not installed is skipped and
@@ -46,12 +50,15 @@ def main() -> None:
     """Read the JSON, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("json", nargs="?", type=Path, default=FOLDER / "examples.json")
+    parser.add_argument("--training", type=Path, default=FOLDER / "training.json", help="rows of training.py, if any")
     parser.add_argument("--machine", default="quiet", help="what else ran: quiet, or loaded")
     arguments = parser.parse_args()
     content = json.loads(arguments.json.read_text(encoding="utf-8"))
     rows = [Row(**row) for row in content["rows"]]
     page = "\n".join([_HEAD, *_machine(content, arguments.machine), *_shortfalls(rows), *_checks(content["facts"])])
     page += f"\n## All rows\n\n{markdown(rows)}\n"
+    if arguments.training.is_file():
+        page += "\n".join(_training(json.loads(arguments.training.read_text(encoding="utf-8")), arguments.machine))
     (FOLDER / "README.md").write_text(page, encoding="utf-8")
 
 
@@ -78,6 +85,23 @@ def _shortfalls(rows: list[Row]) -> list[str]:
             f"- {row.work}: {row.ours:g} {row.unit} beside {row.peer:g} of {row.peer_name} (ratio {row.ratio:g}{goal})"
         )
     return [*(lines if short else [*lines, "Nothing in this run."]), ""]
+
+
+def _training(content: dict[str, Any], state: str) -> list[str]:
+    """Lay out the rows of training.py: what falls short, how near gradients are, the table."""
+    rows = [Row(**row) for row in content["rows"]]
+    lines = ["", "# Training steps", "", *_machine(content, state), *_shortfalls(rows)]
+    lines += [
+        "## How far gradients are from transformers in float32",
+        "",
+        "Relative L2 of all gradients, dropout off.",
+        "",
+    ]
+    for name, fact in content["facts"].items():
+        if name.startswith("check gradients"):
+            distances = ", ".join(f"{side} {value:.2g}" for side, value in fact.items() if side != "equal")
+            lines.append(f"- {name.split()[-1]}: {distances}.")
+    return [*lines, "", "## Rows of training", "", markdown(rows), ""]
 
 
 def _checks(facts: dict[str, Any]) -> list[str]:
