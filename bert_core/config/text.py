@@ -16,7 +16,10 @@ CorpusFormat = Literal[
     "csv",
     "tsv",
     "tagged_words",
+    "parquet",
+    "arrow",
 ]
+CleaningRule = Literal["markup", "line_ends", "control_characters", "whitespace", "repeated_lines"]
 Objective = Literal["nsp", "sop", "none"]
 
 
@@ -27,16 +30,19 @@ class CorpusConfig(Part):
     """Files, folders or globs, read in the order given; `package://NAME/file` names a file inside an
     installed Python package. `.gz` and `.zst` are read as they are."""
     format: CorpusFormat = "auto"
-    """How records and document boundaries are found; `auto` goes by the file's extension (.txt is
-    txt_blank_line)."""
+    """How records and document boundaries are found; `auto` goes by the file's extension (.txt is txt_blank_line).
+    Documents end at blank lines (txt_blank_line), at each line (txt_line, jsonl), row (csv, tsv, parquet, arrow), file
+    (txt_file, markdown), or article of tagged paragraphs (tagged_words)."""
     text_column: str = "text"
-    """Column or key that holds the text (jsonl, csv, tsv)."""
+    """Column or key that holds the text (jsonl, csv, tsv, parquet, arrow)."""
     encoding: str = "auto"
     """`auto` finds the encoding of each file; or a codec name such as gb18030."""
     unicode_form: Literal["none", "nfc", "nfkc"] = "nfc"
     """Unicode normal form that the text is brought into."""
     half_width: bool = True
     """Full-width letters and digits become ASCII ones (１９９８ -> 1998); Chinese punctuation stays."""
+    skip_rules: list[CleaningRule] = Field(default_factory=list)
+    """Rules of cleaning that are left out; all run, and are counted, by default."""
     min_characters: int = Field(default=2, ge=1)
     """Documents with fewer characters after cleaning are dropped and counted, characters."""
     max_characters: int = Field(default=1_000_000, ge=100)

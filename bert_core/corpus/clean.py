@@ -64,7 +64,7 @@ def clean(text: str, config: CorpusConfig) -> tuple[str, list[str]]:
 
     Args:
         text: one document as read.
-        config: says the Unicode form and whether full-width letters are folded.
+        config: says the Unicode form, whether full-width letters are folded, and which rules are left out.
 
     Returns:
         The cleaned text, paragraphs separated by one line feed; and the names of the rules that changed
@@ -75,7 +75,7 @@ def clean(text: str, config: CorpusConfig) -> tuple[str, list[str]]:
         rules.append(("unicode_form", _to_nfkc if config.unicode_form == "nfkc" else _to_nfc))
     if config.half_width:
         rules.append(("half_width", _with_half_width))
-    rules += _RULES
+    rules += [(name, apply) for name, apply in _RULES if name not in config.skip_rules]
 
     changed: set[str] = set()
     table = membership(*_CHARACTERS_OF_RULE.values())

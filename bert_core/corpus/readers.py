@@ -5,6 +5,7 @@ used, repaired and quarantined records add up. Repairs of the text itself come l
 
 - txt_blank_line: documents separated by blank lines; txt_line: one a line; txt_file, markdown: one a file.
 - jsonl: one object a line, see `json_lines.py`; csv, tsv: see `tables.py`; tagged_words: see `articles.py`.
+- parquet, arrow: one a row, see `columnar.py`; `line` counts rows from 1, `byte_offset` is 0.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +29,11 @@ _FORMAT_OF_SUFFIX = {
     ".ndjson": "jsonl",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
 }
+COLUMNAR = ("parquet", "arrow")
 _PARAGRAPHS_AT_ONCE = 4096
 
 
@@ -90,6 +95,8 @@ def read_records(
         CorpusError: the format is not known, the file cannot be read, or a table has no column of that name.
     """
     kind = format_of(file, config.format)
+    if kind in COLUMNAR:
+        return _read_columns(file, kind, config.text_column)
     lines = read_lines(file.path, config.encoding, start, num_bytes, first_line)
     if kind in DELIMITERS:
         return _read_table(lines, file, config.text_column, kind)
@@ -242,6 +249,22 @@ def _read_table(lines: Iterator[Line], file: RawFile, text_column: str, kind: st
             place = header.index(text_column)
         else:
             yield _document(row.line, row.fields[place])
+
+
+def _read_columns(file: RawFile, kind: str, text_column: str) -> Iterator[RawRecord]:
+    from bert_core.corpus.columnar import open_columns  # planning reads no rows
+
+    names, batches = open_columns(file.path, kind, text_column)
+    if text_column not in names:
+        raise missing_column(file, 1, text_column, names)
+    row = 0
+    for texts in batches:
+        for text in texts:
+            row += 1
+            if text is None:
+                yield RawRecord(None, row, 0, "utf-8", f"text_not_a_string: {text_column!r} is null, expected a string")
+            elif text and not text.isspace():
+                yield RawRecord(text, row, 0, "utf-8")
 
 
 def _other_delimiter(header: list[str], text_column: str) -> str:

@@ -20,7 +20,7 @@ from bert_core.config import CorpusConfig
 from bert_core.corpus.articles import begins_article, plain_text
 from bert_core.corpus.decode import detect_encoding
 from bert_core.corpus.paths import RawFile, resolve_paths
-from bert_core.corpus.readers import format_of
+from bert_core.corpus.readers import COLUMNAR, format_of
 from bert_core.corpus.streams import is_compressed, read_head
 
 SLICE_BYTES = 4 << 20
@@ -67,7 +67,7 @@ def plan_slices(config: CorpusConfig, base: Path) -> list[Slice]:
 
 def _slices_of(file: RawFile, config: CorpusConfig) -> Iterator[Slice]:
     kind = format_of(file, config.format)
-    head = read_head(file.path, _HEAD_BYTES)
+    head = read_head(file.path, _HEAD_BYTES, binary=kind in COLUMNAR)
     if not head:
         yield Slice(file, 0, 0, None, hashlib.sha256().hexdigest())
         return

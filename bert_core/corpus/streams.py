@@ -39,8 +39,8 @@ def is_compressed(head: bytes) -> bool:
     return head.startswith((_GZIP, _ZSTD))
 
 
-def read_head(path: Path, num_bytes: int = 64) -> bytes:
-    """Return the first bytes of a file as they lie on disk.
+def read_head(path: Path, num_bytes: int = 64, binary: bool = False) -> bytes:
+    """Return the first bytes of a file as they lie on disk; `binary` allows formats that hold no plain text.
 
     Raises:
         CorpusError: the file cannot be read, or is a binary format that holds no plain text.
@@ -50,9 +50,10 @@ def read_head(path: Path, num_bytes: int = 64) -> bytes:
             head = file.read(num_bytes)
     except OSError as error:
         raise CorpusError(f"{path.name}: cannot be read ({error.strerror}); check the file") from error
-    for magic, what in _NOT_TEXT:
+    for magic, what in () if binary else _NOT_TEXT:
         if magic.match(head):
-            raise CorpusError(f"{path.name}: is {what}, expected text (plain, gzip or zstd); convert it to JSONL first")
+            remedy = "set its format" if what in ("a Parquet file", "an Arrow file") else "convert it to JSONL first"
+            raise CorpusError(f"{path.name}: is {what}, expected text (plain, gzip or zstd); {remedy}")
     return head
 
 

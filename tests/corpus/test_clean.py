@@ -103,3 +103,22 @@ def test_ids_are_stable_and_tell_texts_without_letters_apart():
 def test_the_normal_form_is_that_of_unicode_without_what_is_no_letter(text: str):
     slow = "".join(character for character in unicodedata.normalize("NFKC", text).lower() if character.isalnum())
     assert normalise(text) == slow
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("markup", "<b>好</b>"),
+        ("line_ends", "好\u2028天"),
+        ("control_characters", "好\u200b天"),
+        ("whitespace", "好  天"),
+        ("repeated_lines", "好\n好"),
+    ],
+)
+def test_a_rule_that_is_skipped_changes_nothing_and_is_not_counted(rule, text):
+    cleaned, rules = clean(text, DEFAULTS)
+    assert cleaned != text
+    assert rule in rules
+    # U+2028 is white space to the rule after it, so both are skipped there.
+    skipped = [rule, "whitespace"] if rule == "line_ends" else [rule]
+    assert clean(text, DEFAULTS.model_copy(update={"skip_rules": skipped})) == (text, [])
