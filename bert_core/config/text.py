@@ -49,8 +49,11 @@ class CorpusConfig(Part):
     """Longer documents are cut at sentence ends into several, characters."""
     min_han_share: Fraction = 0.0
     """Documents with a smaller share of Han among their letters are dropped, 0 to 1."""
-    deduplicate: bool = True
-    """Keep one of the documents whose normalised text is equal."""
+    deduplicate: Literal["none", "exact", "near"] = "exact"
+    """exact keeps the first of the documents whose normalised text is equal; near also leaves out those that are as
+    similar as `near_similarity` to an earlier one that is kept; none keeps all."""
+    near_similarity: float = Field(default=0.8, gt=0.5, le=1.0)
+    """near only: share of the 5-character runs of two documents that both have (Jaccard index), 0.5 to 1."""
     max_bad_fraction: Fraction = 0.01
     """The run stops when a larger share of a file's records is unreadable, 0 to 1."""
 

@@ -20,6 +20,7 @@ from bert_core.config import CorpusConfig
 from bert_core.corpus.clean import document_id, normalise
 from bert_core.corpus.decontaminate import KINDS, HeldOutTexts
 from bert_core.corpus.deduplicate import find_duplicates
+from bert_core.corpus.near_duplicates import near_duplicates_of
 from bert_core.corpus.slice_reading import SliceReading
 from bert_core.corpus.slices import Slice
 from bert_core.errors import CorpusError
@@ -75,7 +76,8 @@ def build_documents(
         progress: told rows.
 
     Returns:
-        Counts: the sums of the slices' counts; duplicates, duplicate_clusters; contaminated by kind (equal, contains,
+        Counts: the sums of the slices' counts; duplicates, duplicate_clusters; near_duplicates,
+        near_duplicate_clusters; contaminated by kind (equal, contains,
         inside); documents, characters; by_file (documents of each file).
 
     Raises:
@@ -90,7 +92,7 @@ def build_documents(
         for text in read_shards(held_out_folder, split)["text"].to_pylist()
     )
     by_file: Counter[str] = Counter()
-    merged = _merged(tables, config.deduplicate, held_out, counts, by_file, progress)
+    merged = _merged(tables, config.deduplicate, config.near_similarity, held_out, counts, by_file, progress)
     counts["documents"] = write_shards(folder, "documents", DOCUMENTS, merged)
     counts["by_file"] = dict(sorted(by_file.items()))
     if counts["documents"] == 0:
@@ -116,7 +118,7 @@ def build_record_documents(split_folders: Sequence[Path], folder: Path, progress
     tables = [_documents_of_records(read_shards(split, "train")) for split in split_folders]
     counts["seen"] = sum(table.num_rows for table in tables)
     by_file: Counter[str] = Counter()
-    merged = _merged(tables, True, HeldOutTexts(()), counts, by_file, progress)
+    merged = _merged(tables, "exact", 1.0, HeldOutTexts(()), counts, by_file, progress)
     counts["documents"] = write_shards(folder, "documents", DOCUMENTS, merged)
     counts["by_file"] = dict(sorted(by_file.items()))
     if counts["documents"] == 0:
@@ -126,7 +128,8 @@ def build_record_documents(split_folders: Sequence[Path], folder: Path, progress
 
 def _merged(
     tables: Sequence[pa.Table],
-    deduplicate: bool,
+    deduplicate: str,
+    near_similarity: float,
     held_out: HeldOutTexts,
     counts: dict[str, Any],
     by_file: Counter[str],
@@ -135,13 +138,21 @@ def _merged(
     """Yield the rows that stay, table by table, and write what went into `counts`."""
     num_rows = sum(table.num_rows for table in tables)
     keep = np.ones(num_rows, bool)
-    counts |= {"duplicates": 0, "duplicate_clusters": 0, "contaminated": dict.fromkeys(KINDS.values(), 0)}
+    counts |= {"duplicates": 0, "duplicate_clusters": 0, "near_duplicates": 0, "near_duplicate_clusters": 0}
+    counts["contaminated"] = dict.fromkeys(KINDS.values(), 0)
     counts["characters"] = 0
-    if deduplicate and num_rows:
+    if deduplicate != "none" and num_rows:
         doc_ids = np.concatenate([table["doc_id"].to_numpy() for table in tables])
         duplicates = find_duplicates(doc_ids)
         keep = duplicates.keep
         counts |= {"duplicates": duplicates.num_dropped, "duplicate_clusters": duplicates.num_clusters}
+    if deduplicate == "near":
+        kept_rows = np.flatnonzero(keep)
+        kept_for = near_duplicates_of(tables, kept_rows, near_similarity, progress)
+        repeats = kept_for != np.arange(len(kept_for))
+        keep[kept_rows[repeats]] = False
+        counts["near_duplicates"] = int(repeats.sum())
+        counts["near_duplicate_clusters"] = len(np.unique(kept_for[repeats]))
     first = 0
     for table in tables:
         rows = table.filter(pa.array(keep[first : first + table.num_rows]))
@@ -191,5 +202,7 @@ def _waterfall(counts: dict[str, Any]) -> str:
     steps = [f"{counts.get('seen', 0):,} records seen", f"{counts.get('quarantined', 0):,} quarantined"]
     steps += [f"{number:,} dropped by {name}" for name, number in counts.get("dropped", {}).items()]
     steps.append(f"{counts['duplicates']:,} duplicates")
+    if counts["near_duplicates"]:
+        steps.append(f"{counts['near_duplicates']:,} near duplicates")
     steps += [f"{number:,} {name} a held-out text" for name, number in counts["contaminated"].items() if number]
     return ", ".join(steps)

@@ -207,7 +207,7 @@ def _faults_of(name: str, measured: dict[str, Any], objective: Objective) -> Ite
             yield fault(subject, str(measured[measure]), "0", is_hard=True)
     duplicates = measured["duplicate_share"]
     if duplicates > MAX_DUPLICATE_SHARE:
-        expected = f"at most {MAX_DUPLICATE_SHARE:.0%}; set deduplicate: true for the corpus"
+        expected = f"at most {MAX_DUPLICATE_SHARE:.0%}; set deduplicate: exact for the corpus"
         yield fault("share of duplicates", f"{duplicates:.1%}", expected, is_hard=True)
     elif duplicates > DUPLICATE_SHARE_TO_WARN:
         yield fault("share of duplicates", f"{duplicates:.1%}", f"at most {DUPLICATE_SHARE_TO_WARN:.0%}")

@@ -150,7 +150,7 @@ def _bars(kind: str, counts: Mapping[str, Any]) -> Iterator[Bar]:
         dropped = [
             *_reasons(counts.get("reasons") or counts.get("quarantined"), "unreadable"),
             *_reasons(counts.get("dropped"), "dropped"),
-            ("duplicates", _whole(counts.get("duplicates"))),
+            *((name, _whole(counts.get(name))) for name in ("duplicates", "near_duplicates")),
             ("text of dev or test", _sum(counts.get("contaminated"))),
         ]
         left = seen - sum(number for _, number in dropped)

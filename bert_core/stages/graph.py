@@ -139,7 +139,7 @@ def _split(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> Stage:
 
 
 def _slices(name: str, corpus: CorpusConfig, base: Path) -> Stage:
-    settings = _without(corpus.plain(), "paths", "deduplicate")
+    settings = _without(corpus.plain(), "paths", "deduplicate", "near_similarity")
     pieces = [
         Stage(
             id=f"slices/{name}/{number:04d}",

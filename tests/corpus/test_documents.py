@@ -229,12 +229,25 @@ def test_slices_merge_without_duplicates_and_without_held_out_texts(build, tmp_p
         "cut": 0,
         "duplicates": 1,
         "duplicate_clusters": 1,
+        "near_duplicates": 0,
+        "near_duplicate_clusters": 0,
         "contaminated": {"equal": 1, "contains": 1, "inside": 1},
         "documents": 3,
         "characters": 28,
         "by_file": {"a.txt": 2, "b.txt": 1},
     }
-    assert merge(tmp_path, built.folders, deduplicate=False)[0]["documents"] == 7
+    assert merge(tmp_path, built.folders, deduplicate="none")[0]["documents"] == 7
+
+
+def test_near_duplicates_are_left_out_where_asked_for(build, tmp_path: Path):
+    long = "".join(f"第{number}条规定了第{number * 7}件事情。" for number in range(40))
+    built = build({"a.txt": f"{long}\n\n另一篇文字。".encode(), "b.txt": f"{long}又加了一句。".encode()})
+    counts, texts = merge(tmp_path, built.folders, deduplicate="near")
+    assert texts == [long, "另一篇文字。"]
+    found = [counts[name] for name in ("duplicates", "near_duplicates", "near_duplicate_clusters", "documents")]
+    assert found == [0, 1, 1, 2]
+    assert merge(tmp_path, built.folders)[0]["documents"] == 3
+    assert merge(tmp_path, built.folders, deduplicate="near", near_similarity=1.0)[0]["documents"] == 3
 
 
 def test_an_empty_corpus_is_an_error_with_the_waterfall(build, tmp_path: Path):
