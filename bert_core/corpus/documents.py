@@ -78,7 +78,7 @@ def build_documents(
     Returns:
         Counts: the sums of the slices' counts; duplicates, duplicate_clusters; near_duplicates,
         near_duplicate_clusters; contaminated by kind (equal, contains,
-        inside); documents, characters; by_file (documents of each file).
+        inside, near); documents, characters; by_file (documents of each file).
 
     Raises:
         CorpusError: no document is left; the message holds the waterfall.

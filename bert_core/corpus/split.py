@@ -5,11 +5,11 @@
 2. Records of `auto` sources are divided by document, each by a draw keyed on (seed, its longest text), so that a record
    that is added or removed moves no other document.
 3. Training records that contain a dev or test text, or lie inside one, are taken out (`decontaminate.py`, as corpora
-   do; the shorter of the two has 12 characters or more).
+   do; the shorter of the two has 12 characters or more), or hold one with small changes.
 4. dev and test are cut down to `max_test_examples` by another keyed draw. train is never cut here: task transfer reads
    all its texts, and the labelled budget belongs to `examples/labelled.py`.
 
-Near duplicates that share no whole text (a changed word) are not found here.
+Two near duplicates within train stay.
 """
 
 import json

@@ -23,9 +23,9 @@ from bert_core.errors import RecipeError, RequestError
 from bert_core.store.fingerprint import digest_of_file
 
 CODE_VERSIONS = {
-    "split": 2,
+    "split": 3,
     "slice": 1,
-    "documents": 1,
+    "documents": 2,
     "vocabulary": 1,
     "tokens": 2,
     "examples": 3,

@@ -231,7 +231,7 @@ def test_slices_merge_without_duplicates_and_without_held_out_texts(build, tmp_p
         "duplicate_clusters": 1,
         "near_duplicates": 0,
         "near_duplicate_clusters": 0,
-        "contaminated": {"equal": 1, "contains": 1, "inside": 1},
+        "contaminated": {"equal": 1, "contains": 1, "inside": 1, "near": 0},
         "documents": 3,
         "characters": 28,
         "by_file": {"a.txt": 2, "b.txt": 1},
