@@ -2,8 +2,8 @@
 
 A held-out text of 20 characters or more counts as found where at least 75% of its distinct runs of 6 characters occur
 in the document, wherever they stand. One changed character spoils at most 6 runs, so a text of 50 characters is found
-with one change in it, one of 200 with eight. Shorter texts are left to exact search, and so is a document that lies inside a
-held-out text.
+with one change in it, one of 200 with eight. Shorter texts are left to exact search, and so is a document that lies
+inside a held-out text.
 
 Source: the measure is Broder's containment (1997), the use of runs of characters that of n-gram overlap between
 evaluation sets and training text (Brown et al. 2020, appendix C).
