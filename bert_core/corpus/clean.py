@@ -19,7 +19,6 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable
-from itertools import groupby
 
 import xxhash
 
@@ -151,7 +150,8 @@ def _with_single_spaces(text: str) -> str:
 
 
 def _without_repeated_lines(text: str) -> str:
-    return "\n".join(line for line, _ in groupby(text.split("\n"))) if "\n" in text else text
+    lines = text.split("\n")
+    return "\n".join(line for line, before in zip(lines, [None, *lines], strict=False) if line != before or not line)
 
 
 _RULES: list[tuple[str, Callable[[str], str]]] = [

@@ -122,3 +122,8 @@ def test_a_rule_that_is_skipped_changes_nothing_and_is_not_counted(rule, text):
     # U+2028 is white space to the rule after it, so both are skipped there.
     skipped = [rule, "whitespace"] if rule == "line_ends" else [rule]
     assert clean(text, DEFAULTS.model_copy(update={"skip_rules": skipped})) == (text, [])
+
+
+def test_blank_lines_are_no_repeated_lines():
+    config = CorpusConfig(paths=["a.txt"], skip_rules=["whitespace"])
+    assert clean("甲\n\n\n乙\n乙", config) == ("甲\n\n\n乙", ["repeated_lines"])
