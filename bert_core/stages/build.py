@@ -207,6 +207,7 @@ def transfer_job(line: Line, stage: Stage) -> dict[str, Any]:
     start = _folder(line, stage, "start") if "start" in stage.parents else stage.source
     return {
         "kind": "transfer",
+        "stage": stage.id,
         "examples_folder": str(_folder(line, stage, "examples")),
         "vocabulary_folder": str(_folder(line, stage, "vocabulary")),
         "start": str(start) if start is not None else None,

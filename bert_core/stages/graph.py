@@ -29,7 +29,7 @@ CODE_VERSIONS = {
     "vocabulary": 1,
     "tokens": 2,
     "examples": 3,
-    "transfer": 2,
+    "transfer": 3,
     "labelled": 1,
     "fine_tune": 1,
     "tfidf": 1,

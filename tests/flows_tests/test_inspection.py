@@ -58,6 +58,10 @@ def test_a_step_shows_the_rows_and_masks_that_the_training_loop_draws(line: Line
         assert hidden == batch.tensors.target_positions_N.tolist()
 
 
+def test_a_training_is_told_its_own_stage_so_that_two_stages_have_two_orders(line: Line) -> None:
+    assert transfer_job(line, line.stage("pretrain"))["stage"] == "pretrain"
+
+
 def test_a_step_of_another_round_is_of_its_epoch(line: Line) -> None:
     from bert_core.examples.reader import ExampleSet
 
