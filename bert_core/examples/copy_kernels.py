@@ -16,26 +16,22 @@ def _copy(source, target):
 
 
 @njit(cache=True, nogil=True)
-def take_values(values, starts, stops):
-    """Copy values[start:stop] of all pairs, one after the other."""
-    taken = np.empty(np.sum(stops - starts), values.dtype)
+def take_values(values, starts, stops, taken):
+    """Copy values[start:stop] of all pairs, one after the other, into `taken`."""
     at = 0
     for row in range(starts.size):
         _copy(values[starts[row] : stops[row]], taken[at:])
         at += stops[row] - starts[row]
-    return taken
 
 
 @njit(cache=True, nogil=True)
-def take_bits(bits, starts, stops):
-    """Unpack bits start to stop of all pairs, lowest bit of a byte first, one after the other, uint8."""
-    taken = np.empty(np.sum(stops - starts), np.uint8)
+def take_bits(bits, starts, stops, taken):
+    """Unpack bits start to stop of all pairs, lowest bit of a byte first, one after the other, into `taken`, uint8."""
     at = 0
     for row in range(starts.size):
         for bit in range(starts[row], stops[row]):
             taken[at] = (bits[bit >> 3] >> (bit & 7)) & 1
             at += 1
-    return taken
 
 
 @njit(cache=True, nogil=True)

@@ -157,21 +157,16 @@ class TokenDocuments:
         Raises:
             StoreError: sentence lengths of a document do not add up to its tokens.
         """
-        columns = {name: [] for name in _LISTS}
-        lengths = {name: [np.zeros(1, np.int64)] for name in _LISTS}
         chosen = [
             (batch, rows)
             for number in np.unique(index.shard_of)
             for batch, rows in _rows_by_batch(read_shard(index.paths[number]), index.row_of[index.shard_of == number])
         ]
-        for taken in map_in_order(_take_lists, chosen, num_threads):
-            for name, (values, lengths_of_rows) in taken.items():
-                columns[name].append(values)
-                lengths[name].append(lengths_of_rows)
-        ids, sentence_lengths, word_starts, entity_starts, entity_lengths = (
-            np.concatenate(columns.pop(name)) for name in _LISTS
-        )
-        offsets, sentence_offsets, _, entity_offsets, _ = (np.cumsum(np.concatenate(part)) for part in lengths.values())
+        columns, offsets_of, work = _room_for(chosen)
+        for _ in map_in_order(_copy_list, work, num_threads):
+            pass
+        ids, sentence_lengths, word_starts, entity_starts, entity_lengths = (columns[name] for name in _LISTS)
+        offsets, sentence_offsets, entity_offsets = (offsets_of[_LISTS[number]] for number in (0, 1, 3))
         _check_sums(index.doc_ids, sentence_lengths, sentence_offsets, offsets)
         first_tokens = np.repeat(offsets[:-1], np.diff(entity_offsets))
         return cls(
@@ -198,22 +193,56 @@ def _rows_by_batch(table: pa.Table, rows: np.ndarray) -> Iterator[tuple[pa.Recor
         first += batch.num_rows
 
 
-def _take_lists(chosen: tuple[pa.RecordBatch, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Copy rows of a batch's list columns: values one after the other and the length of each row (int64), by column."""
+@dataclass(frozen=True)
+class _ListCopy:
+    """Some rows of a list column, and where their values go."""
+
+    column: pa.ListArray
+    starts: np.ndarray
+    """First value of each row, int64."""
+    stops: np.ndarray
+    """One past its last value, int64."""
+    target: np.ndarray
+    """Room for the values of all rows, one after the other."""
+
+
+def _room_for(
+    chosen: list[tuple[pa.RecordBatch, np.ndarray]],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[_ListCopy]]:
+    """Lay out room for the list columns of chosen rows, so that values are copied once.
+
+    Returns:
+        Values, to be filled, and row offsets (int64) of all rows by column; and the copies that fill them.
+    """
+    columns, offsets_of, work = {}, {}, []
+    for name in _LISTS:
+        ranges = []
+        for batch, rows in chosen:
+            offsets = batch.column(name).offsets.to_numpy()
+            ranges.append((offsets[rows].astype(np.int64), offsets[rows + 1].astype(np.int64)))
+        lengths = [np.zeros(1, np.int64), *(stops - starts for starts, stops in ranges)]
+        offsets_of[name] = np.cumsum(np.concatenate(lengths))
+        value_type = chosen[0][0].column(name).type.value_type
+        dtype = np.uint8 if pa.types.is_boolean(value_type) else value_type.to_pandas_dtype()
+        columns[name] = np.empty(offsets_of[name][-1], dtype)
+        at = 0
+        for (batch, _), (starts, stops) in zip(chosen, ranges, strict=True):
+            num_values = int((stops - starts).sum())
+            work.append(_ListCopy(batch.column(name), starts, stops, columns[name][at : at + num_values]))
+            at += num_values
+    return columns, offsets_of, work
+
+
+def _copy_list(copy: _ListCopy) -> None:
+    """Copy the values of some rows of a list column to their place; bits become bytes."""
     from bert_core.examples.copy_kernels import take_bits, take_values
 
-    batch, rows = chosen
-    taken = {}
-    for name in _LISTS:
-        column = batch.column(name)
-        offsets = column.offsets.to_numpy()
-        starts, stops = offsets[rows].astype(np.int64), offsets[rows + 1].astype(np.int64)
-        if name == "word_starts":
-            bits = np.frombuffer(column.values.buffers()[1] or b"", np.uint8)
-            taken[name] = take_bits(bits, starts + column.values.offset, stops + column.values.offset), stops - starts
-        else:
-            taken[name] = take_values(column.values.to_numpy(zero_copy_only=True), starts, stops), stops - starts
-    return taken
+    values = copy.column.values
+    if pa.types.is_boolean(values.type):
+        bits = np.frombuffer(values.buffers()[1] or b"", np.uint8)
+        take_bits(bits, copy.starts + values.offset, copy.stops + values.offset, copy.target)
+    else:
+        take_values(values.to_numpy(zero_copy_only=True), copy.starts, copy.stops, copy.target)
 
 
 def _check_sums(

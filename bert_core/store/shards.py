@@ -41,7 +41,8 @@ def write_shards(
     unnamed: list[Path] = []
     num_rows, sink, writer = 0, None, None
     for table in tables:
-        for batch in table.cast(schema).combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH):
+        fitting = table if table.schema.equals(schema) else table.cast(schema)  # a cast to the same type copies lists
+        for batch in fitting.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH):
             if writer is None:
                 unnamed.append(folder / f"{name}-{len(unnamed):05d}.writing")
                 sink = pa.OSFile(str(unnamed[-1]), "wb")
