@@ -6,16 +6,21 @@ whose normal form depends on more than single characters is left to them (`in_no
 """
 
 import re
+import sys
 import unicodedata
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+
+from bert_core.store.kept_tables import kept_tables
 
 NUM_CODE_POINTS = 0x110000
 _ASKED = (range(0x10000), range(0x1F000, 0x1FC00), range(0x20000, 0x2A6E0))
 """Code points whose normal form is tabled: the first plane, pictographs, rarer Han."""
 _BLOCK = 64
+_SOURCE = Path(__file__)
 _DROPPED, _IN_CONTEXT = np.uint32(0), np.uint32(0xFFFFFFFF)
 _JAMO = (*range(0x1100, 0x1200), *range(0xA960, 0xA980), *range(0xD7B0, 0xD800))
 _FINAL_SIGMA = 0x3A3
@@ -35,6 +40,11 @@ def membership(*characters: str) -> np.ndarray:
     Returns:
         uint8 (NUM_CODE_POINTS,).
     """
+    depends_on = f"{sys.version} {_SOURCE.read_text(encoding='utf-8')} {' '.join(characters)}"
+    return kept_tables("membership", depends_on, lambda: {"table": _ask_expressions(characters)})["table"]
+
+
+def _ask_expressions(characters: tuple[str, ...]) -> np.ndarray:
     every = np.arange(NUM_CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     table = np.zeros(NUM_CODE_POINTS, np.uint8)
     for bit, one in enumerate(characters):
@@ -64,6 +74,13 @@ def in_normal_form(text: str, of_character: Callable[[str], str]) -> str | None:
 @cache
 def _forms(of_character: Callable[[str], str]) -> np.ndarray:
     """Table the form of each code point: one code point, _DROPPED, or _IN_CONTEXT."""
+    asked = Path(of_character.__code__.co_filename)
+    sources = " ".join(path.read_text(encoding="utf-8") for path in (_SOURCE, asked))
+    depends_on = f"{sys.version} {of_character.__name__} {sources}"
+    return kept_tables("forms", depends_on, lambda: {"forms": _ask_every_form(of_character)})["forms"]
+
+
+def _ask_every_form(of_character: Callable[[str], str]) -> np.ndarray:
     forms = np.full(NUM_CODE_POINTS, _IN_CONTEXT, np.uint32)
     composing = _second_of_compositions()
     for points in _ASKED:

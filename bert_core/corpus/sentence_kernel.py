@@ -6,7 +6,9 @@ Latin ! and ?, for the full stop, for a paragraph break. Tests hold both forms e
 """
 
 import re
+import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -23,6 +25,7 @@ from bert_core.corpus.sentences import (
     LATIN_RUN,
     NO_BEGINNING,
 )
+from bert_core.store.kept_tables import kept_tables
 
 _NUM_CODE_POINTS = 0x110000
 _SETS = (
@@ -38,6 +41,11 @@ _LONGEST_WORD = 7  # letters; a longer one is no abbreviation
 @cache
 def _character_sets() -> np.ndarray:
     """Return which of _SETS each code point is in, one bit for each, uint16 (_NUM_CODE_POINTS,)."""
+    depends_on = f"{sys.version} {' '.join(_SETS)} {Path(__file__).read_text(encoding='utf-8')}"
+    return kept_tables("sentence-marks", depends_on, lambda: {"sets": _ask_expressions()})["sets"]
+
+
+def _ask_expressions() -> np.ndarray:
     every = np.arange(_NUM_CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     sets = np.zeros(_NUM_CODE_POINTS, np.uint16)
     for bit, characters in enumerate(_SETS):

@@ -8,15 +8,12 @@ mark that survives the stripping is CONTEXT, and text with one must be left to t
 Source: tokenizers' BertNormalizer and BertPreTokenizer; Unicode Standard Annex 15 for canonical ordering.
 """
 
-import hashlib
-import os
-import zipfile
-from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from bert_core.store.kept_tables import kept_tables
 from bert_core.tokens.vocabulary_files import library_stages
 
 NUM_CODE_POINTS = 0x110000
@@ -35,7 +32,6 @@ HAN_RANGES = (
 )
 """What BERT takes for a Chinese character (`_is_chinese_char` of google-research/bert)."""
 
-_LAYOUT = 1  # of the cached file
 _BATCH = 1 << 16
 _SEPARATOR = "|"
 
@@ -80,12 +76,9 @@ def load_characters(lowercase: bool) -> CharacterTable:
     """
     from tokenizers import __version__ as version
 
-    path = cache_folder() / f"characters-{'lower' if lowercase else 'cased'}-tokenizers-{version}-{_LAYOUT}.npz"
-    table = _read(path)
-    if table is None:
-        table = ask_library(lowercase)
-        _write(path, table)
-    return table
+    name = f"characters-{'lower' if lowercase else 'cased'}"
+    source = Path(__file__).read_text(encoding="utf-8")
+    return CharacterTable(**kept_tables(name, f"{version} {source}", lambda: vars(ask_library(lowercase))))
 
 
 def is_han(code_points: np.ndarray) -> np.ndarray:
@@ -104,14 +97,6 @@ def text_of(code_points: np.ndarray) -> str:
 def code_points_of(text: str) -> np.ndarray:
     """Return the code points of a text, uint32 (num_characters,)."""
     return np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.uint32, copy=False)
-
-
-def cache_folder() -> Path:
-    """Return where tables are kept: $BERTLINE_CACHE, else $XDG_CACHE_HOME/bertline, else ~/.cache/bertline."""
-    if folder := os.environ.get("BERTLINE_CACHE"):
-        return Path(folder)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "bertline"
 
 
 def ask_library(lowercase: bool) -> CharacterTable:
@@ -197,35 +182,3 @@ def _has_combining_class(characters: np.ndarray) -> np.ndarray:
     asked[:, 0], asked[:, 1], asked[:, 2] = iota, characters, overlay
     answer = code_points_of(normalizers.NFD().normalize_str(text_of(asked.ravel())))
     return (answer.reshape(-1, 4) != asked).any(axis=1)
-
-
-def _digest(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(np.ascontiguousarray(arrays[name]).data)
-    return np.frombuffer(digest.digest(), np.uint8)
-
-
-def _read(path: Path) -> CharacterTable | None:
-    """Return the cached table, or None where it is missing or damaged."""
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {field.name: file[field.name] for field in fields(CharacterTable)}
-            whole = np.array_equal(file["digest"], _digest(arrays))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return CharacterTable(**arrays) if whole else None
-
-
-def _write(path: Path, table: CharacterTable) -> None:
-    """Keep the table; a cache folder that cannot be written is no error, the next process asks again."""
-    arrays = {field.name: getattr(table, field.name) for field in fields(CharacterTable)}
-    aside = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            np.savez(file, digest=_digest(arrays), **arrays)
-        os.replace(aside, path)
-    except OSError:
-        with suppress(OSError):
-            aside.unlink()

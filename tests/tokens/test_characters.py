@@ -11,7 +11,6 @@ from bert_core.tokens.characters import (
     SEVERAL,
     SPACE,
     WORD,
-    cache_folder,
     code_points_of,
     is_han,
     load_characters,
@@ -61,14 +60,6 @@ def test_without_lowercase_nothing_is_folded_and_no_context_matters():
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_no_byte_gives_more_than_one_token(lowercase: bool):
     assert load_characters(lowercase).tokens_per_byte() == 1
-
-
-def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.delenv("BERTLINE_CACHE", raising=False)
-    assert cache_folder() == tmp_path / "xdg" / "bertline"
-    monkeypatch.setenv("BERTLINE_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
 
 
 def test_second_load_reads_the_cache_and_damage_is_noticed(monkeypatch, tmp_path):
