@@ -31,7 +31,8 @@ def measure(size: str, seconds: float, vocabulary: str) -> dict[str, float]:
     from bert_core.examples.masking import MaskVocabulary
     from bert_core.examples.reader import ExampleSet
     from bert_core.tokens.vocabulary_files import load_vocabulary, write_vocabulary
-    from bert_core.training.batches import BatchPlan, DrawnBatch, draw_batch
+    from bert_core.training.batches import DrawnBatch, Layout, draw_batch
+    from bert_core.training.order import BatchPlan
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -46,7 +47,7 @@ def measure(size: str, seconds: float, vocabulary: str) -> dict[str, float]:
         num_places = float(widths @ np.array([len(rows) for rows in plans]))
 
         def drawn(step: int, multiple: int) -> DrawnBatch:
-            return draw_batch(examples, plans[step], masking, words, 1, 0, 0, multiple)
+            return draw_batch(examples, plans[step], masking, words, 1, 0, Layout(length_multiple=multiple))
 
         drawn(0, 1)
         began = time.perf_counter()
@@ -54,7 +55,7 @@ def measure(size: str, seconds: float, vocabulary: str) -> dict[str, float]:
             kind: [drawn(step, multiple) for step in range(64)] for kind, multiple in (("", 1), ("padded_", 128))
         }
         loader_seconds = (time.perf_counter() - began) / 128
-        steps = {kind: step_of(size, "own", [batch.tensors for batch in made]) for kind, made in by_kind.items()}
+        steps = {kind: step_of(size, "own", [batch.parts[0] for batch in made]) for kind, made in by_kind.items()}
         taken, tokens = dict.fromkeys(by_kind, 0.0), dict.fromkeys(by_kind, 0)
         for step in steps.values():
             step(0)

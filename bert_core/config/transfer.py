@@ -71,6 +71,14 @@ class TransferConfig(Part):
     """Optimizer steps."""
     batch_examples: int = Field(default=32, ge=1)
     """Examples in one optimizer step."""
+    part_examples: int | None = Field(default=None, ge=1)
+    """A step is worked off in parts of at most so many examples whose gradients add up, which needs less memory and
+    changes nothing else; empty for one part."""
+    pack_tokens: int | None = Field(default=None, ge=16, le=8192)
+    """Examples share rows of up to so many tokens, with attention kept to each and positions beginning anew
+    (Krell et al. 2021), in batches of random order; empty for one example a row, in batches of like length."""
+    span_boundary: bool = False
+    """Predict each hidden token from the borders of its span too, the span-boundary objective (Joshi et al. 2020)."""
     optimization: OptimizationConfig = Field(default_factory=OptimizationConfig)
     """Optimizer settings."""
     dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
@@ -79,3 +87,13 @@ class TransferConfig(Part):
     """Steps between evaluations on held-out documents."""
     save_every_steps: int = Field(default=500, ge=1)
     """Steps between checkpoints from which a killed run goes on."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Newest checkpoints that are kept while the stage runs; an older one is taken where a newer one is damaged."""
+
+    @model_validator(mode="after")
+    def _examples_fit_rows(self) -> "TransferConfig":
+        if self.pack_tokens is not None and self.pack_tokens < self.examples.max_tokens:
+            raise ValueError(
+                f"pack_tokens is {self.pack_tokens}, expected at least examples.max_tokens, {self.examples.max_tokens}"
+            )
+        return self

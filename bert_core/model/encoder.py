@@ -107,7 +107,7 @@ class BertSelfAttention(nn.Module):
         self.dropout = Dropout(config.attention_probs_dropout_prob)
 
     def forward(self, hidden_BSD: Tensor, bias_B11S: Tensor | None) -> Tensor:
-        """Return the heads' outputs side by side, (B, S, D)."""
+        """Return the heads' outputs side by side, (B, S, D); the bias is (B, 1, 1, S) or (B, 1, S, S)."""
         num_examples, num_positions, hidden_size = hidden_BSD.shape
         head_size = hidden_size // self.num_heads
         qkv_BSD3 = self.qkv(hidden_BSD)
@@ -201,9 +201,9 @@ class BertPooler(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_BSD: Tensor) -> Tensor:
-        """Return (B, D)."""
-        return torch.tanh(self.dense(hidden_BSD[:, 0]))
+    def forward(self, first_ED: Tensor) -> Tensor:
+        """Return as many vectors of D."""
+        return torch.tanh(self.dense(first_ED))
 
 
 class BertEncoder(nn.Module):
@@ -222,27 +222,38 @@ class BertEncoder(nn.Module):
         token_type_ids_BS: Tensor,
         lengths_B: Tensor | None = None,
         position_ids_BS: Tensor | None = None,
+        examples_BS: Tensor | None = None,
+        first_places_E: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Encode a batch.
+        """Encode a batch, one example a row or several.
 
         Args:
             input_ids_BS: token ids, padded on the right, int64.
             token_type_ids_BS: 0 for segment A, 1 for segment B, int64.
             lengths_B: tokens of each example without padding, at least 1; None where nothing is padded.
             position_ids_BS: None for 0 .. S - 1.
+            examples_BS: where rows hold several examples, which one a token belongs to, int64, -1 at padding; a token
+                attends to those of its own example alone.
+            first_places_E: with it, the place (row * S + column) of each example's [CLS], int64.
 
         Returns:
-            hidden states (B, S, D) and pooled [CLS] vectors (B, D); vectors at padding mean nothing.
+            hidden states (B, S, D) and pooled [CLS] vectors, one for each example (B, D); vectors at padding mean
+            nothing.
         """
         num_positions = input_ids_BS.shape[1]
         bias_B11S = None
-        if lengths_B is not None and int(lengths_B.min()) < num_positions:
+        if examples_BS is not None:
+            is_other_BSS = examples_BS[:, :, None] != examples_BS[:, None, :]
+            bias_B11S = torch.zeros(is_other_BSS.shape, device=examples_BS.device).masked_fill(is_other_BSS, -1e30)
+            bias_B11S = bias_B11S[:, None]
+        elif lengths_B is not None and int(lengths_B.min()) < num_positions:
             is_padding_BS = torch.arange(num_positions, device=lengths_B.device) >= lengths_B[:, None]
             bias_B11S = torch.zeros(is_padding_BS.shape, device=lengths_B.device)
             bias_B11S = bias_B11S.masked_fill(is_padding_BS, -1e30)[:, None, None, :]
         hidden_BSD = self.embeddings(input_ids_BS, token_type_ids_BS, position_ids_BS)
         hidden_BSD = self.encoder(hidden_BSD, bias_B11S)
-        return hidden_BSD, self.pooler(hidden_BSD)
+        first_ED = hidden_BSD[:, 0] if first_places_E is None else hidden_BSD.flatten(0, 1)[first_places_E]
+        return hidden_BSD, self.pooler(first_ED)
 
 
 def initialise(module: nn.Module, seed: int, standard_deviation: float = 0.02) -> None:

@@ -35,6 +35,9 @@ ARCHITECTURES = {
 """Kind of model -> the class of transformers that reads its folder."""
 
 VOCABULARY_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
+SPAN_BOUNDARY_FILE = "span_boundary.safetensors"
+"""Weights of the span-boundary head, apart from model.safetensors because transformers has no such head."""
+_SPAN_BOUNDARY = "span_boundary."
 _MADE_ELSEWHERE = re.compile(r"position_ids$|^cls\.predictions\.decoder\.")  # computed, or tied to another
 
 
@@ -82,7 +85,10 @@ def save_model(
     broken = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
     if broken:
         raise CheckpointError(f"{folder}: weights {broken[:3]} are not finite as {dtype}; nothing saved")
+    apart = {name: weights.pop(name) for name in list(weights) if name.startswith(_SPAN_BOUNDARY)}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    if apart:
+        save_file(apart, folder / SPAN_BOUNDARY_FILE, metadata={"format": "pt"})
     entries = {
         **asdict(config),
         "architectures": [ARCHITECTURES[kind]],
@@ -103,7 +109,11 @@ def save_model(
 
 
 def load_pretraining(
-    folder_or_name: str | Path, *, dropout: float | None = None, seed: int = 0
+    folder_or_name: str | Path,
+    *,
+    dropout: float | None = None,
+    seed: int = 0,
+    with_span_boundary: bool = False,
 ) -> tuple[BertForPretraining, LoadReport]:
     """Read a BERT folder or hub name with its pretraining heads; heads that it lacks are drawn anew.
 
@@ -111,13 +121,14 @@ def load_pretraining(
         folder_or_name: a folder, or a name on the Hugging Face hub.
         dropout: replaces the stored probabilities, 0 to 1; None keeps them.
         seed: key of what is drawn anew.
+        with_span_boundary: give the model the head of the span-boundary objective.
 
     Raises:
         RequestError: there is no such folder and the hub does not give it.
         CheckpointError: the folder holds no BERT that this encoder can be.
     """
     folder = resolve_folder(folder_or_name)
-    model = BertForPretraining(read_config(folder, dropout=dropout))
+    model = BertForPretraining(read_config(folder, dropout=dropout), with_span_boundary=with_span_boundary)
     initialise(model, seed, model.config.initializer_range)
     return model, _load(model, folder, str(folder_or_name))
 
@@ -234,6 +245,8 @@ def _load(model: nn.Module, folder: Path, source: str) -> LoadReport:
     has_bert_prefix = not isinstance(model, BertEncoder)
     state = from_transformers(_read_weights(folder), has_bert_prefix)
     own = model.state_dict()
+    if any(name.startswith(_SPAN_BOUNDARY) for name in own) and (folder / SPAN_BOUNDARY_FILE).is_file():
+        state |= {name: tensor.float() for name, tensor in _read_file(folder / SPAN_BOUNDARY_FILE).items()}
     wrong = [
         f"  {name}: {tuple(state[name].shape)} in the folder, {tuple(own[name].shape)} in the model"
         for name in own.keys() & state.keys()
@@ -277,6 +290,13 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
             "convert it to model.safetensors with transformers' save_pretrained"
         )
     raise CheckpointError(f"{folder}: no model.safetensors")
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); build or fetch the folder again") from error
 
 
 def _write_json(path: Path, entries: Mapping[str, Any]) -> None:

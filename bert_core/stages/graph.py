@@ -207,7 +207,7 @@ def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str |
     raw: dict[str, str] = {}
     start: Path | str | None = None
     settings = {
-        "transfer": _without(transfer.plain(), "corpus", "tasks", "examples", "save_every_steps"),
+        "transfer": _without(transfer.plain(), "corpus", "tasks", "examples", "save_every_steps", "keep_checkpoints"),
         "seed": recipe.seed,
     }
     masking = settings["transfer"]["masking"]

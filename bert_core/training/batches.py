@@ -1,30 +1,31 @@
-"""Pretraining batches: which examples, in which order, masked and padded.
+"""Pretraining batches: examples of a step read, masked, and laid out in rows of tokens.
 
-The batch of a step is a function of (seed, step) alone, so a resumed run continues with an integer. Within a window of
-256 batches examples are sorted by length before they are cut into batches, so that examples of one batch are about as
-long as each other and less than 2 % of a batch is padding; the batches then get a random order again. Which examples
-share a batch changes with every epoch, because windows are cut from a new random order. Masks are drawn here, when a
-batch is read, and differ in every epoch.
+Masks are drawn here, when a batch is read, and differ in every epoch. Examples stand one a row, or several (`Layout`).
+The examples of a step are cut into parts, which are worked off one after the other. Losses are averaged over the
+predicted tokens and pairs of the whole step, so the step is the same however it is cut.
+
+Which examples make a step is decided in `order.py`.
 """
 # ruff: noqa: N806 -- capitals at the end of a name are axes
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bert_core.config import MaskingConfig
 from bert_core.examples.masking import MaskVocabulary, mask_batch
-from bert_core.examples.reader import ExampleSet
-from bert_core.model.pretraining import PretrainingBatch
-from bert_core.randomness import key_of, permutation
+from bert_core.examples.reader import ExampleSet, RaggedExamples
+from bert_core.model.pretraining import IGNORED_LABEL, Packing, PretrainingBatch, TargetCounts
+from bert_core.model.span_boundary import MAX_SPAN_TOKENS, SpanTargets
+from bert_core.training.packing import pack
 
-WINDOW_BATCHES = 256
-"""Batches that are sorted together. Of the demo's pairs 3.2 % is padding with 32, 0.5 % with 256."""
 LENGTH_MULTIPLE = {"cpu": 1, "cuda": 8}
 """Batches are padded to a multiple of this many tokens, by type of device. A CPU is as fast with odd lengths; the
 matrix units of a GPU are not."""
@@ -33,78 +34,38 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How the examples of a step become rows of tokens."""
+
+    pad_id: int = 0
+    """Id of [PAD]."""
+    length_multiple: int = 1
+    """Rows are as wide as the longest, up to the next multiple of this, tokens."""
+    pack_tokens: int | None = None
+    """Several examples share a row of up to so many tokens; None for one example a row."""
+    part_examples: int | None = None
+    """Most examples of one part of a step; None for one part."""
+    with_spans: bool = False
+    """Lay out the targets of the span-boundary objective too."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrawnBatch:
-    """A batch with what is to be known about it beside its tensors."""
+    """The examples of a step with what is to be known about them beside their tensors."""
 
-    tensors: PretrainingBatch
+    parts: list[PretrainingBatch]
+    """The tensors of each part."""
+    counts: TargetCounts
+    """Of the whole step."""
     example_ids: np.ndarray
-    """uint64, (B,)."""
+    """Of the whole step, uint64, (examples,)."""
     num_tokens: int
-    """Tokens without padding."""
-
-
-class BatchPlan:
-    """Which rows make the batch of each step."""
-
-    def __init__(
-        self,
-        lengths_tokens: np.ndarray,
-        rows_of_rounds: Sequence[np.ndarray],
-        batch_examples: int,
-        seed: int,
-        stage: str,
-    ) -> None:
-        """Plan batches over all rows.
-
-        Args:
-            lengths_tokens: of each row, tokens.
-            rows_of_rounds: rows of each pairing round; epoch e reads round e mod their number.
-            batch_examples: largest batch.
-            seed: seed of the run.
-            stage: name that keeps the orders of two stages apart.
-        """
-        self._lengths = np.asarray(lengths_tokens)
-        self._rows_of_round = list(rows_of_rounds)
-        self._batch_examples = batch_examples
-        self._names = (seed, stage)
-        self._epoch_batches: tuple[int, list[np.ndarray]] = (-1, [])
-
-    def num_batches(self, epoch: int) -> int:
-        """Return the batches of an epoch."""
-        num_rows = len(self._rows_of_round[epoch % len(self._rows_of_round)])
-        whole, rest = divmod(num_rows, WINDOW_BATCHES * self._batch_examples)
-        return whole * WINDOW_BATCHES + -(-rest // self._batch_examples)
-
-    def locate(self, step: int) -> tuple[int, int]:
-        """Return (epoch, batch in the epoch) of a step."""
-        num_rounds = len(self._rows_of_round)
-        per_cycle = [self.num_batches(epoch) for epoch in range(num_rounds)]
-        cycles, left = divmod(step, sum(per_cycle))
-        for index, count in enumerate(per_cycle):
-            if left < count:
-                return cycles * num_rounds + index, left
-            left -= count
-        raise AssertionError("the remainder is below the sum")
-
-    def rows(self, step: int) -> tuple[int, np.ndarray]:
-        """Return (epoch, rows) of the batch of `step`; every row of a round is read once in its epoch."""
-        epoch, index = self.locate(step)
-        if self._epoch_batches[0] != epoch:
-            self._epoch_batches = (epoch, self._batches_of(epoch))
-        return epoch, self._epoch_batches[1][index]
-
-    def _batches_of(self, epoch: int) -> list[np.ndarray]:
-        rows = self._rows_of_round[epoch % len(self._rows_of_round)]
-        rows = rows[permutation(len(rows), key_of(*self._names, "order", epoch))]
-        window_rows = WINDOW_BATCHES * self._batch_examples
-        batches: list[np.ndarray] = []
-        for start in range(0, len(rows), window_rows):
-            window = rows[start : start + window_rows]
-            window = window[np.argsort(self._lengths[window], kind="stable")]
-            batches += np.array_split(window, -(-len(window) // self._batch_examples))
-        order = permutation(len(batches), key_of(*self._names, "batch order", epoch))
-        return [batches[index] for index in order]
+    """Of the whole step, without padding."""
+    masked_ids: np.ndarray
+    """Masked ids of all examples one after the other, to describe the step where it does harm."""
+    offsets: np.ndarray
+    """First token of each example in `masked_ids`, and the end, int64, (examples + 1,)."""
 
 
 def draw_batch(
@@ -114,10 +75,9 @@ def draw_batch(
     vocabulary: MaskVocabulary,
     seed: int,
     epoch: int,
-    pad_id: int = 0,
-    length_multiple: int = 1,
+    layout: Layout | None = None,
 ) -> DrawnBatch:
-    """Read, mask and pad `rows`.
+    """Read, mask and lay out `rows`.
 
     Args:
         examples: where they lie.
@@ -126,11 +86,9 @@ def draw_batch(
         vocabulary: ids that masking needs.
         seed: seed of the run.
         epoch: masks are a function of (seed, epoch, example id).
-        pad_id: id of [PAD].
-        length_multiple: the batch is as wide as its longest example, up to the next multiple of this, tokens.
+        layout: how they become rows of tokens; None for one example a row, all in one part.
     """
-    from bert_core.examples.padding_kernel import pad_examples
-
+    layout = layout or Layout()
     ragged = examples.take(rows)
     masked_ids, is_target = mask_batch(
         ragged.input_ids,
@@ -145,20 +103,116 @@ def draw_batch(
         masking,
         vocabulary,
     )
-    lengths = np.diff(ragged.offsets)
-    width = -(-int(lengths.max()) // length_multiple) * length_multiple
-    input_ids_BS, token_type_ids_BS, target_positions_N, target_ids_N = pad_examples(
-        ragged.input_ids, masked_ids, is_target, ragged.offsets, ragged.length_a, width, pad_id
+    targets = np.flatnonzero(is_target)
+    span_starts = _span_starts(targets) if layout.with_spans else targets
+    in_reach = targets - span_starts < MAX_SPAN_TOKENS
+    counts = TargetCounts(
+        mlm=len(targets),
+        pairs=int(np.count_nonzero(ragged.next_sentence_labels != IGNORED_LABEL)),
+        boundary=int(np.count_nonzero(in_reach)) if layout.with_spans else 0,
     )
-    tensors = PretrainingBatch(
-        torch.from_numpy(input_ids_BS),
-        torch.from_numpy(token_type_ids_BS),
-        torch.from_numpy(lengths),
-        torch.from_numpy(target_positions_N),
-        torch.from_numpy(target_ids_N),
-        torch.from_numpy(ragged.next_sentence_labels.astype(np.int64)),
+    parts = [
+        _lay_out(ragged, masked_ids, is_target, targets, span_starts, start, stop, layout)
+        for start, stop in _parts(len(rows), layout.part_examples or len(rows))
+    ]
+    return DrawnBatch(parts, counts, ragged.example_ids, len(masked_ids), masked_ids, ragged.offsets)
+
+
+def _parts(num_examples: int, largest: int) -> list[tuple[int, int]]:
+    """Cut a step into parts of about equal size, the first ones larger."""
+    num_parts = -(-num_examples // largest)
+    size, rest = divmod(num_examples, num_parts)
+    bounds = [part * size + min(part, rest) for part in range(num_parts + 1)]
+    return list(pairwise(bounds))
+
+
+def _span_starts(targets: np.ndarray) -> np.ndarray:
+    """Return for each predicted token the first of its run of neighbouring predicted tokens."""
+    begins = np.diff(targets, prepend=-2) != 1
+    return targets[begins][np.cumsum(begins) - 1] if len(targets) else targets
+
+
+def _lay_out(
+    ragged: RaggedExamples,
+    masked_ids: np.ndarray,
+    is_target: np.ndarray,
+    targets: np.ndarray,
+    span_starts: np.ndarray,
+    start: int,
+    stop: int,
+    layout: Layout,
+) -> PretrainingBatch:
+    """Make the tensors of examples `start .. stop - 1`."""
+    from bert_core.examples.padding_kernel import pad_examples
+
+    first_token, end_token = ragged.offsets[start], ragged.offsets[stop]
+    lengths = np.diff(ragged.offsets[start : stop + 1])
+    labels = torch.from_numpy(ragged.next_sentence_labels[start:stop].astype(np.int64))
+    if layout.pack_tokens is None and not layout.with_spans:  # nothing but padding, in one compiled pass
+        inside = slice(first_token, end_token)
+        tensors = pad_examples(
+            ragged.input_ids[inside],
+            masked_ids[inside],
+            is_target[inside],
+            ragged.offsets[start : stop + 1] - first_token,
+            ragged.length_a[start:stop],
+            -(-int(lengths.max()) // layout.length_multiple) * layout.length_multiple,
+            layout.pad_id,
+        )
+        input_ids_BS, token_type_ids_BS, positions_N, ids_N = (torch.from_numpy(each) for each in tensors)
+        return PretrainingBatch(input_ids_BS, token_type_ids_BS, torch.from_numpy(lengths), positions_N, ids_N, labels)
+    if layout.pack_tokens is None:
+        row_of_example, first_column = np.arange(len(lengths)), np.zeros(len(lengths), np.int64)
+        num_rows, widest = len(lengths), int(lengths.max())
+    else:
+        row_of_example, first_column, num_rows, widest = pack(lengths, layout.pack_tokens)
+    width = -(-widest // layout.length_multiple) * layout.length_multiple
+    first_place = row_of_example * width + first_column
+    position = np.arange(end_token - first_token) - np.repeat(ragged.offsets[start:stop] - first_token, lengths)
+    place_of_token = np.repeat(first_place, lengths) + position
+    is_second = position >= np.repeat(ragged.length_a[start:stop].astype(np.int64) + 2, lengths)
+
+    def filled(values: np.ndarray, empty: int) -> Tensor:
+        out = np.full(num_rows * width, empty, np.int64)
+        out[place_of_token] = values
+        return torch.from_numpy(out.reshape(num_rows, width))
+
+    packing = None
+    if layout.pack_tokens is not None:
+        packing = Packing(
+            filled(position, 0),
+            filled(np.repeat(np.arange(len(lengths)), lengths), -1),
+            torch.from_numpy(first_place),
+        )
+    low, high = np.searchsorted(targets, (first_token, end_token))
+    own, starts = targets[low:high], span_starts[low:high]
+    target_ids = ragged.input_ids[own].astype(np.int64)
+    return PretrainingBatch(
+        filled(masked_ids[first_token:end_token], layout.pad_id),
+        filled(is_second, 0),
+        torch.from_numpy(np.bincount(row_of_example, lengths, num_rows).astype(np.int64)),
+        torch.from_numpy(place_of_token[own - first_token]),
+        torch.from_numpy(target_ids),
+        labels,
+        packing,
+        _spans(own, starts, target_ids, place_of_token, int(first_token)) if layout.with_spans else None,
     )
-    return DrawnBatch(tensors, ragged.example_ids, int(lengths.sum()))
+
+
+def _spans(
+    targets: np.ndarray, starts: np.ndarray, target_ids: np.ndarray, place_of_token: np.ndarray, first_token: int
+) -> SpanTargets:
+    """Find for each predicted token the two tokens around its run, which [CLS] and [SEP] make sure of."""
+    ends = targets[np.append(np.flatnonzero(np.diff(starts)), len(starts) - 1)] if len(starts) else targets
+    end_of_target = np.repeat(ends, np.unique(starts, return_counts=True)[1])
+    offsets = targets - starts
+    kept = offsets < MAX_SPAN_TOKENS
+    return SpanTargets(
+        torch.from_numpy(place_of_token[starts[kept] - 1 - first_token]),
+        torch.from_numpy(place_of_token[end_of_target[kept] + 1 - first_token]),
+        torch.from_numpy(offsets[kept]),
+        torch.from_numpy(target_ids[kept]),
+    )
 
 
 def prefetch(make: Callable[[Item], Made], items: Iterable[Item], ahead: int = 4) -> Generator[Made]:

@@ -10,7 +10,7 @@ from bert_core.examples.masking import MaskVocabulary
 from bert_core.examples.reader import ExampleSet
 from bert_core.model.pretraining import BertForPretraining
 from bert_core.randomness import key_of, permutation
-from bert_core.training.batches import DrawnBatch, draw_batch
+from bert_core.training.batches import DrawnBatch, Layout, draw_batch
 from bert_core.training.device import Device
 from bert_core.training.stopping import StopFlag
 
@@ -25,13 +25,13 @@ def evaluation_batches(
     masking: MaskingConfig,
     vocabulary: MaskVocabulary,
     seed: int,
-    pad_id: int,
+    layout: Layout | None = None,
 ) -> list[DrawnBatch]:
     """Draw at most 512 held-out examples and their masks, sorted by length so that little is padded."""
     rows = permutation(examples.num_examples, key_of(seed, "evaluation"))[:MAX_EXAMPLES]
     rows = rows[np.argsort(examples.lengths[rows], kind="stable")]
     return [
-        draw_batch(examples, rows[start : start + batch_examples], masking, vocabulary, seed, EPOCH, pad_id)
+        draw_batch(examples, rows[start : start + batch_examples], masking, vocabulary, seed, EPOCH, layout)
         for start in range(0, len(rows), batch_examples)
     ]
 
@@ -39,37 +39,37 @@ def evaluation_batches(
 def evaluate_pretraining(
     model: BertForPretraining, batches: Sequence[DrawnBatch], device: Device, stop: StopFlag
 ) -> dict[str, float] | None:
-    """Return loss, mlm_loss, nsp_loss (means over all targets and pairs), mlm_accuracy, nsp_accuracy, examples.
+    """Return mlm_loss, nsp_loss, boundary_loss (means over all targets), their sum as loss, accuracies, examples.
 
-    Without batches all are 0; None where a stop was asked for on the way. The model is left in the mode it was in.
+    Without batches all are 0; None where a stop was asked for on the way. The model is left in the mode it was in, and
+    no generator is drawn from, so that evaluating changes nothing of the training.
     """
-    sums = np.zeros(6)
+    sums = np.zeros(9)
     was_training = model.training
     model.eval()
     with torch.inference_mode(), device.autocast():
         for batch in batches:
-            if stop.signal_number is not None:
-                break
-            output = model(batch.tensors.to(device.device))
-            num_mlm, num_nsp = output.num_mlm, int(output.num_nsp)
-            sums += [
-                float(output.mlm_loss) * num_mlm,
-                float(output.mlm_correct),
-                num_mlm,
-                float(output.nsp_loss) * num_nsp,
-                float(output.nsp_correct),
-                num_nsp,
-            ]
+            for part in batch.parts:
+                if stop.signal_number is not None:
+                    break
+                output = model(part.to(device.device))
+                sums += [
+                    float(value)
+                    for loss, correct, count in (
+                        (output.mlm_loss, output.mlm_correct, output.num_mlm),
+                        (output.nsp_loss, output.nsp_correct, output.num_nsp),
+                        (output.boundary_loss, output.boundary_correct, output.num_boundary),
+                    )
+                    for value in (loss * count, correct, count)
+                ]
     model.train(was_training)
     if stop.signal_number is not None:
         return None
-    mlm_loss, mlm_correct, num_mlm, nsp_loss, nsp_correct, num_nsp = (float(each) for each in sums)
-    mlm_loss, nsp_loss = mlm_loss / max(1.0, num_mlm), nsp_loss / max(1.0, num_nsp)
-    return {
-        "loss": mlm_loss + nsp_loss,
-        "mlm_loss": mlm_loss,
-        "nsp_loss": nsp_loss,
-        "mlm_accuracy": mlm_correct / max(1.0, num_mlm),
-        "nsp_accuracy": nsp_correct / max(1.0, num_nsp),
+    values: dict[str, float] = {}
+    for name, (loss, correct, count) in zip(("mlm", "nsp", "boundary"), sums.reshape(3, 3), strict=True):
+        values[f"{name}_loss"] = float(loss / max(1.0, count))
+        values[f"{name}_accuracy"] = float(correct / max(1.0, count))
+    return values | {
+        "loss": values["mlm_loss"] + values["nsp_loss"] + values["boundary_loss"],
         "examples": float(sum(len(batch.example_ids) for batch in batches)),
     }

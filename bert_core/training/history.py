@@ -22,12 +22,28 @@ STEP_COLUMNS = (
     "num_mlm",
     "nsp_correct",
     "num_nsp",
+    "boundary_loss",
+    "boundary_correct",
+    "num_boundary",
     "examples",
     "tokens",
     "learning_rate",
     "gradient_norm",
 )
-EVALUATION_COLUMNS = ("step", "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "examples")
+SUMMED_COLUMNS = STEP_COLUMNS[: STEP_COLUMNS.index("examples")]
+"""What the parts of a step add up to."""
+EVALUATION_COLUMNS = (
+    "step",
+    "loss",
+    "mlm_loss",
+    "nsp_loss",
+    "boundary_loss",
+    "mlm_accuracy",
+    "nsp_accuracy",
+    "boundary_accuracy",
+    "examples",
+)
+_EXAMPLES, _TOKENS = STEP_COLUMNS.index("examples"), STEP_COLUMNS.index("tokens")
 NUM_TRAIN_ROWS = 200
 """metrics.jsonl has about so many rows of kind train, however long the run."""
 
@@ -68,12 +84,14 @@ class History:
             "loss": float(column["loss"].mean()),
             "mlm_loss": float(column["mlm_loss"].mean()),
             "nsp_loss": float(column["nsp_loss"].mean()),
+            "boundary_loss": float(column["boundary_loss"].mean()),
             "mlm_accuracy": _share(column["mlm_correct"], column["num_mlm"]),
             "nsp_accuracy": _share(column["nsp_correct"], column["num_nsp"]),
+            "boundary_accuracy": _share(column["boundary_correct"], column["num_boundary"]),
             "learning_rate": float(column["learning_rate"][-1]),
             "gradient_norm": float(column["gradient_norm"].mean()),
-            "examples": int(sum(row[7] for row in self.steps[:stop])),
-            "tokens": int(sum(row[8] for row in self.steps[:stop])),
+            "examples": int(sum(row[_EXAMPLES] for row in self.steps[:stop])),
+            "tokens": int(sum(row[_TOKENS] for row in self.steps[:stop])),
         }
 
     def evaluation_row(self, index: int) -> dict[str, Any]:

@@ -62,7 +62,8 @@ class TransferJob:
         data = json.loads(self.to_json())
         for name in ("output_folder", "resume_folder", "runs_folder", "stored_dtype"):
             del data[name]
-        del data["transfer"]["save_every_steps"]
+        for name in ("save_every_steps", "keep_checkpoints"):
+            del data["transfer"][name]
         return data
 
     @classmethod

@@ -16,25 +16,24 @@ from typing import Any
 
 import torch
 
-from bert_core.errors import CheckpointError, RequestError, TrainingError
+from bert_core.errors import RequestError, TrainingError
 from bert_core.examples.masking import MaskVocabulary
 from bert_core.examples.reader import ExampleSet
 from bert_core.model.dropout import seed_dropout
-from bert_core.model.encoder import BertConfig, initialise
-from bert_core.model.exchange import load_pretraining, save_model
-from bert_core.model.pretraining import BertForPretraining
+from bert_core.model.exchange import save_model
 from bert_core.progress import Progress
 from bert_core.randomness import seed_of
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.tokens.vocabulary_files import load_vocabulary
-from bert_core.training.batches import LENGTH_MULTIPLE, DrawnBatch, draw_batch, prefetch
+from bert_core.training.batches import LENGTH_MULTIPLE, DrawnBatch, Layout, draw_batch, prefetch
 from bert_core.training.device import choose_device
 from bert_core.training.evaluation import evaluate_pretraining, evaluation_batches
-from bert_core.training.history import EVALUATION_COLUMNS, STEP_COLUMNS, History
+from bert_core.training.history import EVALUATION_COLUMNS, STEP_COLUMNS, SUMMED_COLUMNS, History
 from bert_core.training.job import TransferJob
 from bert_core.training.optimization import build_optimizer, clip_gradients, set_learning_rate
 from bert_core.training.resume import load_resume_checkpoint, save_resume_checkpoint
 from bert_core.training.run_files import RunFiles
+from bert_core.training.start import start_model
 from bert_core.training.step import plan_batches
 from bert_core.training.stopping import StopFlag, TrainingStopped, listening_for_stop
 
@@ -80,9 +79,15 @@ class _Training:
         if not self.examples.num_examples:
             raise RequestError(f"{job.examples_folder}: no train examples; is the corpus too small?")
         self.vocabulary = MaskVocabulary.from_folder(job.vocabulary_folder, job.transfer.masking)
-        self.model, self.start_report = _start_model(job)
+        self.model, self.start_report = start_model(job)
         self.model.to(self.device.device)
-        self.pad_id = self.model.config.pad_token_id
+        self.layout = Layout(
+            pad_id=self.model.config.pad_token_id,
+            length_multiple=LENGTH_MULTIPLE.get(self.device.device.type, 8),
+            pack_tokens=self.config.pack_tokens,
+            part_examples=self.config.part_examples,
+            with_spans=self.config.span_boundary,
+        )
         self.plan = plan_batches(self.examples, self.config, job.seed, job.stage)
         self.held_out = evaluation_batches(
             ExampleSet.open(job.examples_folder, "held_out"),
@@ -90,7 +95,7 @@ class _Training:
             self.config.masking,
             self.vocabulary,
             job.seed,
-            self.pad_id,
+            self.layout,
         )
         self.optimizer, self.learning_rate = build_optimizer(self.model, self.config.optimization, self.config.steps)
         self.history = History(self.config.steps)
@@ -134,7 +139,7 @@ class _Training:
                     total,
                     "steps",
                     loss=self.history.steps[-1][0],
-                    learning_rate=self.history.steps[-1][9],
+                    learning_rate=self.history.steps[-1][STEP_COLUMNS.index("learning_rate")],
                     tokens_per_second=self._tokens_per_second(20),
                 )
                 self._evaluate_where_due(stop, runs)
@@ -191,20 +196,24 @@ class _Training:
             self.vocabulary,
             self.job.seed,
             epoch,
-            self.pad_id,
-            LENGTH_MULTIPLE.get(self.device.device.type, 8),
+            self.layout,
         )
 
     def _step(self, batch: DrawnBatch, runs: RunFiles) -> None:
         """Do one optimizer step, or raise before it where a number is not finite."""
         step, started = self.steps_done, time.perf_counter()
-        seed_dropout(self.model, seed_of(self.job.seed, self.job.stage, "dropout", step))
-        with self.device.autocast():
-            output = self.model(batch.tensors.to(self.device.device))
         self.optimizer.zero_grad(set_to_none=True)
-        output.loss.backward()
+        sums = dict.fromkeys(SUMMED_COLUMNS, 0.0)
+        for number, part in enumerate(batch.parts):
+            seed_dropout(self.model, seed_of(self.job.seed, self.job.stage, "dropout", step, number))
+            with self.device.autocast():
+                output = self.model(part.to(self.device.device), batch.counts)
+            output.loss.backward()
+            for name in SUMMED_COLUMNS:
+                value = getattr(output, name)
+                sums[name] += float(value.detach() if isinstance(value, torch.Tensor) else value)
         norm = clip_gradients(self.model, self.config.optimization.max_gradient_norm)
-        loss = float(output.loss.detach())
+        loss = sums["loss"]
         if not (math.isfinite(loss) and math.isfinite(norm)):
             entries = load_vocabulary(self.job.vocabulary_folder)
             dump = runs.dump_batch(step + 1, batch, f"loss {loss}, gradient norm {norm}", entries)
@@ -216,13 +225,7 @@ class _Training:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         measured = {
-            "loss": loss,
-            "mlm_loss": output.mlm_loss,
-            "nsp_loss": output.nsp_loss,
-            "mlm_correct": output.mlm_correct,
-            "num_mlm": output.num_mlm,
-            "nsp_correct": output.nsp_correct,
-            "num_nsp": output.num_nsp,
+            **sums,
             "examples": len(batch.example_ids),
             "tokens": batch.num_tokens,
             "learning_rate": rate,
@@ -254,6 +257,7 @@ class _Training:
             self.optimizer,
             self.history.tensors(),
             self.job_digest,
+            self.config.keep_checkpoints,
         )
 
     def _tokens_per_second(self, num_steps: int) -> float:
@@ -261,32 +265,4 @@ class _Training:
         seconds = self.step_seconds[-num_steps:] if num_steps else []
         if not seconds:
             return 0.0
-        return sum(row[8] for row in self.history.steps[-len(seconds) :]) / sum(seconds)
-
-
-def _start_model(job: TransferJob) -> tuple[BertForPretraining, str]:
-    """Return the model to start from and one line on where it came from."""
-    num_entries = len(load_vocabulary(job.vocabulary_folder))
-    dropout = job.transfer.dropout if job.transfer.dropout is not None else job.model.dropout
-    if job.start is None:
-        config = BertConfig.of(job.model, num_entries, dropout=dropout)
-        model = BertForPretraining(config)
-        initialise(model, job.seed, config.initializer_range)
-        report = "random weights"
-    else:
-        model, loaded = load_pretraining(job.start, dropout=dropout, seed=job.seed)
-        config = model.config
-        report = f"{loaded.num_loaded} tensors read, {len(loaded.fresh)} drawn anew, {len(loaded.unused)} unused"
-        for name in loaded.fresh:
-            _log.warning("%s lacks %s; it is drawn anew", job.start, name)
-        if config.vocab_size < num_entries:
-            raise CheckpointError(
-                f"{job.start}: {config.vocab_size} token embeddings, but the vocabulary has {num_entries} entries; "
-                "take the vocabulary of that model"
-            )
-    if job.transfer.examples.max_tokens > config.max_position_embeddings:
-        raise CheckpointError(
-            f"examples of {job.transfer.examples.max_tokens} tokens, but the model knows "
-            f"{config.max_position_embeddings} positions; lower examples.max_tokens"
-        )
-    return model, report
+        return sum(row[STEP_COLUMNS.index("tokens")] for row in self.history.steps[-len(seconds) :]) / sum(seconds)

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from bert_core.store.fingerprint import digest_of_file
 
 _log = logging.getLogger(__name__)
-KEPT = 2
 _FILES = ("model.safetensors", "optimizer.safetensors", "history.safetensors")
 
 
@@ -32,8 +31,9 @@ def save_resume_checkpoint(
     optimizer: torch.optim.Optimizer,
     history: Mapping[str, Tensor],
     job_digest: str,
+    keep: int = 2,
 ) -> Path:
-    """Write `folder/step-N` and remove all but the newest two.
+    """Write `folder/step-N` and remove all but the newest `keep`.
 
     Args:
         folder: of all checkpoints of the job.
@@ -42,6 +42,7 @@ def save_resume_checkpoint(
         optimizer: AdamW over them.
         history: what else is to come back, by name.
         job_digest: digest of all that the training depends on; a checkpoint of another job is not taken.
+        keep: checkpoints that stay, at least 1.
     """
     folder.mkdir(parents=True, exist_ok=True)
     aside, final = folder / f"writing-{step}", folder / f"step-{step}"
@@ -61,7 +62,7 @@ def save_resume_checkpoint(
     shutil.rmtree(final, ignore_errors=True)
     aside.rename(final)
     _sync(folder)
-    for _, old in _checkpoints(folder)[KEPT:]:
+    for _, old in _checkpoints(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -74,7 +75,8 @@ def load_resume_checkpoint(
     Returns:
         steps done and the history saved with them; (0, {}) where there is no checkpoint to go on from.
     """
-    for step, checkpoint in _checkpoints(folder):
+    found = _checkpoints(folder)
+    for step, checkpoint in found:
         fault = _fault_of(checkpoint, job_digest)
         if fault is None:
             try:
@@ -89,6 +91,8 @@ def load_resume_checkpoint(
                     return step, history
                 fault = "its weights are those of another model"
         _log.warning("checkpoint %s is passed over: %s", checkpoint, fault)
+    if found:
+        _log.warning("none of %s checkpoints in %s can be taken; training begins again at step 0", len(found), folder)
     return 0, {}
 
 

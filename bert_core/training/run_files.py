@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bert_core.training.batches import DrawnBatch
 
 
@@ -40,10 +42,8 @@ class RunFiles:
             "reason": reason,
             "example_ids": [int(each) for each in batch.example_ids],
             "masked_tokens": [
-                " ".join(entries[token] for token in row[:length])
-                for row, length in zip(
-                    batch.tensors.input_ids_BS.tolist(), batch.tensors.lengths_B.tolist(), strict=True
-                )
+                " ".join(entries[token] for token in example.tolist())
+                for example in np.split(batch.masked_ids, batch.offsets[1:-1])
             ],
         }
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -7,8 +7,8 @@ import numpy as np
 
 from bert_core.config import TransferConfig
 from bert_core.examples.reader import ExampleSet
-from bert_core.training.batches import BatchPlan
 from bert_core.training.job import TransferJob
+from bert_core.training.order import BatchPlan
 
 
 def plan_batches(examples: ExampleSet, transfer: TransferConfig, seed: int, stage: str) -> BatchPlan:
@@ -21,7 +21,14 @@ def plan_batches(examples: ExampleSet, transfer: TransferConfig, seed: int, stag
         stage: name of the job.
     """
     rows_of_rounds = [examples.rows_of_round(each) for each in range(examples.rounds)]
-    return BatchPlan(examples.lengths, rows_of_rounds, transfer.batch_examples, seed, stage)
+    return BatchPlan(
+        examples.lengths,
+        rows_of_rounds,
+        transfer.batch_examples,
+        seed,
+        stage,
+        sort_by_length=transfer.pack_tokens is None,
+    )
 
 
 def rows_of_step(job: TransferJob, step: int) -> tuple[int, np.ndarray]:

@@ -43,19 +43,20 @@ def test_a_step_shows_the_rows_and_masks_that_the_training_loop_draws(line: Line
     for step in range(1, training.config.steps + 1):
         batch, found = training._draw(step - 1), step_sample(line, "pretrain", step)
         assert [view.example_id for view in found.views] == batch.example_ids.tolist()
+        (tensors,) = batch.parts
         for view, ids, length in zip(
-            found.views, batch.tensors.input_ids_BS.tolist(), batch.tensors.lengths_B.tolist(), strict=True
+            found.views, tensors.input_ids_BS.tolist(), tensors.lengths_B.tolist(), strict=True
         ):
             [masked] = view.masks
             assert masked.tokens == [entries[index] for index in ids[:length]]
-        width = batch.tensors.input_ids_BS.shape[1]
+        width = tensors.input_ids_BS.shape[1]
         hidden = [
             row * width + place
             for row, view in enumerate(found.views)
             for place, change in enumerate(view.masks[0].changes)
             if change
         ]
-        assert hidden == batch.tensors.target_positions_N.tolist()
+        assert hidden == tensors.target_positions_N.tolist()
 
 
 def test_a_training_is_told_its_own_stage_so_that_two_stages_have_two_orders(line: Line) -> None:

@@ -12,20 +12,23 @@ from hypothesis import strategies as st
 from bert_core.config import MaskingConfig
 from bert_core.examples.masking import MaskVocabulary
 from bert_core.examples.reader import ExampleSet
-from bert_core.training.batches import LENGTH_MULTIPLE, BatchPlan, draw_batch, prefetch
+from bert_core.training.batches import LENGTH_MULTIPLE, Layout, draw_batch, prefetch
+from bert_core.training.order import BatchPlan
 
 
-def plan_of(num_rows: list[int], batch_examples: int, seed: int = 1, stage: str = "pretrain") -> BatchPlan:
+def plan_of(
+    num_rows: list[int], batch_examples: int, seed: int = 1, stage: str = "pretrain", max_blocks: int = 1 << 20
+) -> BatchPlan:
     bounds = np.cumsum([0, *num_rows])
     lengths = np.random.default_rng(0).integers(5, 128, bounds[-1])
     rounds = [np.arange(start, stop) for start, stop in pairwise(bounds)]
-    return BatchPlan(lengths, rounds, batch_examples, seed, stage)
+    return BatchPlan(lengths, rounds, batch_examples, seed, stage, max_blocks=max_blocks)
 
 
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=3), st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
-def test_every_epoch_reads_every_row_of_its_round_once(num_rows: list[int], batch_examples: int):
-    plan = plan_of(num_rows, batch_examples)
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=3), st.integers(1, 9), st.sampled_from([3, 40, 1 << 20]))
+@settings(max_examples=60, deadline=None)
+def test_every_epoch_reads_every_row_of_its_round_once(num_rows: list[int], batch_examples: int, max_blocks: int):
+    plan = plan_of(num_rows, batch_examples, max_blocks=max_blocks)
     step, bounds = 0, np.cumsum([0, *num_rows])
     for epoch in range(2 * len(num_rows)):
         read = []
@@ -103,8 +106,8 @@ def test_tensors_of_a_batch_restate_the_examples(opened: tuple[ExampleSet, MaskV
     examples, vocabulary = opened
     rows = np.array([4, 0, 17])
     masking = MaskingConfig(policy="token")
-    batch = draw_batch(examples, rows, masking, vocabulary, 1, 0, length_multiple=length_multiple)
-    ragged, tensors = examples.take(rows), batch.tensors
+    batch = draw_batch(examples, rows, masking, vocabulary, 1, 0, Layout(length_multiple=length_multiple))
+    ragged, tensors = examples.take(rows), batch.parts[0]
     width = tensors.input_ids_BS.shape[1]
     assert width % length_multiple == 0
     assert width - int(tensors.lengths_B.max()) < length_multiple
@@ -129,7 +132,7 @@ def test_masks_follow_the_example_and_the_epoch_and_not_the_batch(opened: tuple[
     masking = MaskingConfig(policy="token")
 
     def targets_of_row_4(rows: list[int], epoch: int) -> list[int]:
-        tensors = draw_batch(examples, np.array(rows), masking, vocabulary, 1, epoch).tensors
+        tensors = draw_batch(examples, np.array(rows), masking, vocabulary, 1, epoch).parts[0]
         width, index = tensors.input_ids_BS.shape[1], rows.index(4)
         places = tensors.target_positions_N
         return (places[places // width == index] % width).tolist()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -196,7 +197,6 @@ def test_held_out_numbers_do_not_depend_on_the_batch_size_or_on_when_they_are_ta
             job.transfer.masking,
             training.vocabulary,
             job.seed,
-            0,
         )
         values = evaluate_pretraining(model, batches, training.device, StopFlag())
         assert values is not None
@@ -281,3 +281,76 @@ def test_live_rows_and_tensorboard_events_lie_apart_from_the_output(make_job: Ma
         "tokenizer_config.json",
         "vocab.txt",
     ]
+
+
+PACKED = {"pack_tokens": 64, "part_examples": 3, "span_boundary": True}
+
+
+def test_a_packed_run_in_parts_with_span_borders_cut_after_any_step_ends_with_the_same_bytes(make_job: MakeJob):
+    undisturbed, cut = make_job("undisturbed", transfer=PACKED), make_job("cut", transfer=PACKED)
+    train_transfer(undisturbed, silent, StopFlag())
+    for step in (2, 5, 8, 11):
+        with pytest.raises(Cut):
+            train_transfer(cut, cut_at(step), StopFlag())
+    assert train_transfer(cut, silent, StopFlag())["held_out_boundary_loss"] > 0
+    assert output_bytes(cut) == output_bytes(undisturbed)
+
+
+def test_the_span_boundary_head_lies_apart_and_is_taken_up_by_the_next_stage(make_job: MakeJob):
+    first = make_job("first", transfer={**PACKED, "steps": 1})
+    train_transfer(first, silent, StopFlag())
+    assert not any("span_boundary" in name for name in load_file(first.output_folder / "model.safetensors"))
+    again, report = load_pretraining(first.output_folder, with_span_boundary=True)
+    assert again.span_boundary is not None
+    assert (report.fresh, report.unused) == ([], [])
+    stored = load_file(first.output_folder / "span_boundary.safetensors")
+    for name, weight in again.span_boundary.state_dict().items():
+        assert torch.equal(weight, stored[f"span_boundary.{name}"]), name
+
+
+def test_evaluating_more_often_changes_nothing_of_the_training(make_job: MakeJob):
+    seldom, often = make_job("seldom"), make_job("often", transfer={"evaluate_every_steps": 1})
+    for job in (seldom, often):
+        train_transfer(job, silent, StopFlag())
+    assert output_bytes(seldom)["model.safetensors"] == output_bytes(often)["model.safetensors"]
+
+
+@pytest.mark.slow
+def test_every_step_of_thirty_restored_gives_the_same_losses_weights_and_moments(make_job: MakeJob):
+    settings = {"steps": 30, "save_every_steps": 1, "keep_checkpoints": 30}  # 30 examples: epochs of 4 batches
+    undisturbed = make_job("undisturbed", transfer=settings)
+    train_transfer(undisturbed, silent, StopFlag())
+    digests = {
+        step: json.loads((undisturbed.resume_folder / f"step-{step}" / "state.json").read_text())["sha256"]
+        for step in range(1, 30)
+    }
+    for step in range(1, 30):
+        restored = make_job(f"from-{step}", transfer=settings)
+        shutil.copytree(undisturbed.resume_folder / f"step-{step}", restored.resume_folder / f"step-{step}")
+        assert train_transfer(restored, silent, StopFlag())["resumed_at_step"] == step
+        for later in range(step + 1, 30):
+            state = json.loads((restored.resume_folder / f"step-{later}" / "state.json").read_text())
+            assert state["sha256"] == digests[later], (step, later)
+        assert output_bytes(restored) == output_bytes(undisturbed)
+
+
+def test_as_many_checkpoints_stay_as_were_asked_for_and_an_older_one_is_taken(make_job: MakeJob):
+    job = make_job("job", transfer={"keep_checkpoints": 3})
+    with pytest.raises(Cut):
+        train_transfer(job, cut_at(13), StopFlag())
+    assert sorted(path.name for path in job.resume_folder.iterdir()) == ["step-12", "step-6", "step-9"]
+    for newer in ("step-12", "step-9"):
+        (job.resume_folder / newer / "optimizer.safetensors").unlink()
+    assert train_transfer(job, silent, StopFlag())["resumed_at_step"] == 6
+
+
+def test_beginning_again_because_no_checkpoint_can_be_taken_is_said(
+    make_job: MakeJob, caplog: pytest.LogCaptureFixture
+):
+    job = make_job("job")
+    with pytest.raises(Cut):
+        train_transfer(job, cut_at(4), StopFlag())
+    (job.resume_folder / "step-3" / "state.json").unlink()
+    with caplog.at_level(logging.WARNING):
+        assert train_transfer(job, silent, StopFlag())["resumed_at_step"] == 0
+    assert "none of 1 checkpoints" in caplog.text
