@@ -19,6 +19,8 @@ class Duplicates:
     """True for the first row of each id, bool shape (num_rows,)."""
     num_clusters: int
     """Ids that more than one row has."""
+    kept_for: np.ndarray
+    """The row kept in the place of each row, itself where it is kept, int64 (num_rows,)."""
 
     @property
     def num_dropped(self) -> int:
@@ -34,10 +36,10 @@ def find_duplicates(doc_ids: np.ndarray) -> Duplicates:
     Args:
         doc_ids: `document_id` of each row in stable order, uint64 shape (num_rows,).
     """
-    _, first, sizes = np.unique(doc_ids, return_index=True, return_counts=True)
+    _, first, cluster, sizes = np.unique(doc_ids, return_index=True, return_inverse=True, return_counts=True)
     keep = np.zeros(len(doc_ids), bool)
     keep[first] = True
-    return Duplicates(keep, int((sizes > 1).sum()))
+    return Duplicates(keep, int((sizes > 1).sum()), first[cluster].astype(np.int64))
 
 
 def find_near_duplicates(bands: np.ndarray, are_similar: Callable[[int, int], bool]) -> np.ndarray:
@@ -71,3 +73,14 @@ def find_near_duplicates(bands: np.ndarray, are_similar: Callable[[int, int], bo
         if kept_for[row] == row and are_similar(kept, row):
             kept_for[row] = kept
     return kept_for
+
+
+def largest_clusters(kept_for: np.ndarray, num_wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that are kept for the most rows, and for how many, themselves included.
+
+    Example: `[0, 0, 2, 3, 3, 3]` -> rows `[3, 0]`, sizes `[3, 2]`; of equal sizes the earlier row comes first.
+    """
+    sizes = np.bincount(kept_for, minlength=len(kept_for))
+    rows = np.flatnonzero(sizes > 1)
+    rows = rows[np.argsort(-sizes[rows], kind="stable")][:num_wanted]
+    return rows, sizes[rows]

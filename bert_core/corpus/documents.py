@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from bert_core.config import CorpusConfig
 from bert_core.corpus.clean import document_id, normalise
 from bert_core.corpus.decontaminate import KINDS, HeldOutTexts
-from bert_core.corpus.deduplicate import find_duplicates
+from bert_core.corpus.deduplicate import find_duplicates, largest_clusters
 from bert_core.corpus.near_duplicates import near_duplicates_of
 from bert_core.corpus.slice_reading import SliceReading
 from bert_core.corpus.slices import Slice
@@ -30,6 +30,10 @@ from bert_core.store.shards import read_shards, write_shards
 
 COUNTS_NAME = "counts.json"
 QUARANTINE_NAME = "quarantine.jsonl"
+NUM_CLUSTERS_NAMED = 20
+"""How many of the largest clusters of duplicates the counts name."""
+EXCERPT_CHARACTERS = 40
+"""How much of the document that a cluster keeps the counts show, characters."""
 
 
 def build_slice(piece: Slice, config: CorpusConfig, folder: Path, progress: Progress = silent) -> dict[str, Any]:
@@ -77,8 +81,8 @@ def build_documents(
 
     Returns:
         Counts: the sums of the slices' counts; duplicates, duplicate_clusters; near_duplicates,
-        near_duplicate_clusters; contaminated by kind (equal, contains,
-        inside, near); documents, characters; by_file (documents of each file).
+        near_duplicate_clusters, largest_clusters (where the kept document stands, documents); contaminated by kind
+        (equal, contains, inside, near); documents, characters; by_file (documents of each file).
 
     Raises:
         CorpusError: no document is left; the message holds the waterfall.
@@ -137,7 +141,7 @@ def _merged(
 ) -> Iterator[pa.Table]:
     """Yield the rows that stay, table by table, and write what went into `counts`."""
     num_rows = sum(table.num_rows for table in tables)
-    keep = np.ones(num_rows, bool)
+    keep, kept_for = np.ones(num_rows, bool), np.arange(num_rows)
     counts |= {"duplicates": 0, "duplicate_clusters": 0, "near_duplicates": 0, "near_duplicate_clusters": 0}
     counts["contaminated"] = dict.fromkeys(KINDS.values(), 0)
     counts["characters"] = 0
@@ -145,14 +149,19 @@ def _merged(
         doc_ids = np.concatenate([table["doc_id"].to_numpy() for table in tables])
         duplicates = find_duplicates(doc_ids)
         keep = duplicates.keep
+        kept_for = duplicates.kept_for
         counts |= {"duplicates": duplicates.num_dropped, "duplicate_clusters": duplicates.num_clusters}
-    if deduplicate == "near":
+    if deduplicate == "near" and num_rows:
         kept_rows = np.flatnonzero(keep)
-        kept_for = near_duplicates_of(tables, kept_rows, near_similarity, progress)
-        repeats = kept_for != np.arange(len(kept_for))
+        near = near_duplicates_of(tables, kept_rows, near_similarity, progress)
+        repeats = near != np.arange(len(near))
         keep[kept_rows[repeats]] = False
         counts["near_duplicates"] = int(repeats.sum())
-        counts["near_duplicate_clusters"] = len(np.unique(kept_for[repeats]))
+        counts["near_duplicate_clusters"] = len(np.unique(near[repeats]))
+        stands_for = np.arange(num_rows)
+        stands_for[kept_rows] = kept_rows[near]
+        kept_for = stands_for[kept_for]
+    counts["largest_clusters"] = _described(tables, *largest_clusters(kept_for, NUM_CLUSTERS_NAMED))
     first = 0
     for table in tables:
         rows = table.filter(pa.array(keep[first : first + table.num_rows]))
@@ -168,6 +177,18 @@ def _merged(
         progress(first, num_rows, "rows")
         if rows.num_rows:
             yield rows
+
+
+def _described(tables: Sequence[pa.Table], rows: np.ndarray, sizes: np.ndarray) -> list[dict[str, Any]]:
+    """Say of clusters of duplicates where the document that is kept stands, how it begins and how many there are."""
+    ends = np.cumsum([table.num_rows for table in tables])
+    described = []
+    for row, size in zip(rows.tolist(), sizes.tolist(), strict=True):
+        number = int(np.searchsorted(ends, row, side="right"))
+        (kept,) = tables[number].slice(row - int(ends[number]) + tables[number].num_rows, 1).to_pylist()
+        begins = kept["text"][:EXCERPT_CHARACTERS]
+        described.append({"file": kept["file"], "line": kept["line"], "documents": size, "begins": begins})
+    return described
 
 
 def _documents_of_records(records: pa.Table) -> pa.Table:

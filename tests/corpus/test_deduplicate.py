@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_core.corpus.deduplicate import find_duplicates
+from bert_core.corpus.deduplicate import find_duplicates, largest_clusters
 
 
 def test_the_first_of_equals_is_kept():
@@ -22,3 +22,11 @@ def test_no_rows_have_no_duplicates():
 def test_what_is_kept_is_the_ids_in_their_order(ids: list[int]):
     keep = find_duplicates(np.array(ids, np.uint64)).keep
     assert [number for number, kept in zip(ids, keep, strict=True) if kept] == list(dict.fromkeys(ids))
+
+
+def test_clusters_are_named_by_size_and_then_by_place():
+    kept_for = np.array([0, 0, 2, 3, 3, 3, 6, 6])
+    rows, sizes = largest_clusters(kept_for, 2)
+    assert (rows.tolist(), sizes.tolist()) == ([3, 0], [3, 2])
+    assert find_duplicates(np.array([5, 9, 5], np.uint64)).kept_for.tolist() == [0, 1, 0]
+    assert [part.tolist() for part in largest_clusters(np.arange(0), 2)] == [[], []]

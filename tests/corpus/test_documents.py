@@ -231,6 +231,7 @@ def test_slices_merge_without_duplicates_and_without_held_out_texts(build, tmp_p
         "duplicate_clusters": 1,
         "near_duplicates": 0,
         "near_duplicate_clusters": 0,
+        "largest_clusters": [{"file": "a.txt", "line": 1, "documents": 2, "begins": "重复的文字。"}],
         "contaminated": {"equal": 1, "contains": 1, "inside": 1, "near": 0},
         "documents": 3,
         "characters": 28,
@@ -244,6 +245,7 @@ def test_near_duplicates_are_left_out_where_asked_for(build, tmp_path: Path):
     built = build({"a.txt": f"{long}\n\n另一篇文字。".encode(), "b.txt": f"{long}又加了一句。".encode()})
     counts, texts = merge(tmp_path, built.folders, deduplicate="near")
     assert texts == [long, "另一篇文字。"]
+    assert counts["largest_clusters"] == [{"file": "a.txt", "line": 1, "documents": 2, "begins": long[:40]}]
     found = [counts[name] for name in ("duplicates", "near_duplicates", "near_duplicate_clusters", "documents")]
     assert found == [0, 1, 1, 2]
     assert merge(tmp_path, built.folders)[0]["documents"] == 3
