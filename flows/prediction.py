@@ -41,11 +41,22 @@ def print_predictions(model: str, source: str, *, overrides: tuple[str, ...], js
     for text in texts:
         batch.append(text)
         if len(batch) == TEXTS_AT_ONCE:
-            num_texts += _print_batch(predictor.predict(batch), json_lines, console)
+            num_texts += _print_batch(_predicted(predictor, batch), json_lines, console)
             batch = []
-    num_texts += _print_batch(predictor.predict(batch), json_lines, console)
+    num_texts += _print_batch(_predicted(predictor, batch), json_lines, console)
     if not num_texts:
         raise RequestError(f"{source!r} holds no text; expected at least one line that is not empty")
+
+
+def _predicted(predictor: Any, lines: list[str]) -> list[dict[str, Any]]:
+    """Predict lines: texts, or for a model of pairs two texts with a tab between them."""
+    if predictor.family != "sentence_pair":
+        return predictor.predict(lines)
+    pairs = [tuple(line.split("\t")) for line in lines]
+    wrong = next((line for line, pair in zip(lines, pairs, strict=True) if len(pair) != 2), None)
+    if wrong is not None:
+        raise RequestError(f"{wrong!r} is no pair; this model compares two texts: write them with a tab between them")
+    return predictor.predict_pairs(pairs)
 
 
 def _print_batch(predictions: list[dict[str, Any]], json_lines: bool, console: Console) -> int:
@@ -64,6 +75,8 @@ def describe_prediction(prediction: dict[str, Any]) -> str:
     Example: `positive  0.970  很好`, or `张伟在京  张伟/nr 京/ns`.
     """
     text = prediction["text"]
+    if "text_pair" in prediction:
+        text = f"{text} | {prediction['text_pair']}"
     if "label" in prediction:
         return f"{prediction['label']}  {prediction['probability']:.3f}  {text}"
     entities = " ".join(f"{entity['text']}/{entity['type']}" for entity in prediction["entities"])

@@ -58,8 +58,8 @@ class FineTuneConfig(Part):
     batch_examples: int = Field(default=32, ge=1)
     """Examples in one optimizer step."""
     max_tokens: int = Field(default=128, ge=16, le=512)
-    """Longest input with its special tokens; longer single sentences keep their head, tagged texts are
-    windowed, tokens."""
+    """Longest input with its special tokens; longer single sentences keep their head, of a pair the longer text is
+    shortened, tagged texts are windowed, tokens."""
     optimization: OptimizationConfig = Field(
         default_factory=lambda: OptimizationConfig(learning_rate=5e-5, warmup_fraction=0.1)
     )
@@ -78,7 +78,8 @@ class FineTuneConfig(Part):
     """Adversarial training by the fast gradient method (Miyato et al. 2017): L2 norm by which an example's word
     vectors are moved against it; 1 is usual, 0 for none. Each step then costs twice."""
     class_weights: Literal["none", "balanced"] = "none"
-    """single_sentence only: `balanced` weighs each class by the inverse of its share among the training examples."""
+    """single_sentence and sentence_pair only: `balanced` weighs each class by the inverse of its share among the
+    training examples."""
     tags: TagScheme = "bio"
     """sequence_labelling only: BIO or BIOES tags; scores count whole entities under either."""
     crf: bool = False
@@ -130,10 +131,13 @@ class TaskConfig(Part):
             faults.append(f"labels {self.labels} are given, expected none: the answers of extractive_qa are its labels")
         if self.family == "sequence_labelling" and "tfidf" in self.compare:
             faults.append("compare has tfidf, which cannot label tokens")
+        if self.family == "sentence_pair" and "tfidf" in self.compare:
+            faults.append("compare has tfidf, which reads one text and cannot compare two")
         if self.fine_tune.patience_epochs is not None and not self.fine_tune.keep_best_on_dev:
             faults.append("fine_tune.patience_epochs stops by dev and needs keep_best_on_dev: true")
-        if self.family != "single_sentence" and self.fine_tune.class_weights != "none":
-            faults.append(f"fine_tune.class_weights is for single_sentence, not for {self.family}")
+        is_class = self.family in ("single_sentence", "sentence_pair")
+        if not is_class and self.fine_tune.class_weights != "none":
+            faults.append(f"fine_tune.class_weights is for single_sentence and sentence_pair, not for {self.family}")
         if self.family != "sequence_labelling" and (self.fine_tune.crf or self.fine_tune.tags != "bio"):
             faults.append(f"fine_tune.crf and fine_tune.tags are for sequence_labelling, not for {self.family}")
         for source in self.sources:

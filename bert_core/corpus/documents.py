@@ -93,7 +93,7 @@ def build_documents(
         normalise(text)
         for held_out_folder in held_out_folders
         for split in ("dev", "test")
-        for text in read_shards(held_out_folder, split)["text"].to_pylist()
+        for text in _texts_of(read_shards(held_out_folder, split))
     )
     by_file: Counter[str] = Counter()
     merged = _merged(tables, config.deduplicate, config.near_similarity, held_out, counts, by_file, progress)
@@ -192,10 +192,12 @@ def _described(tables: Sequence[pa.Table], rows: np.ndarray, sizes: np.ndarray) 
 
 
 def _documents_of_records(records: pa.Table) -> pa.Table:
-    texts = records["text"].to_pylist()
+    """One document a record; of a pair both texts, a paragraph each."""
+    pairs = zip(records["text"].to_pylist(), records["text_pair"].to_pylist(), strict=True)
+    texts = [text if second is None else f"{text}\n{second}" for text, second in pairs]
     columns = {
         "doc_id": pa.array([document_id(text) for text in texts], pa.uint64()),
-        "text": records["text"],
+        "text": pa.array(texts, pa.string()),
         "file": records["file"].cast(DOCUMENTS.field("file").type),
         "line": records["line"],
         "byte_offset": pa.nulls(len(texts), pa.uint64()),
@@ -203,6 +205,11 @@ def _documents_of_records(records: pa.Table) -> pa.Table:
         "repairs": pa.array([[]] * len(texts), pa.list_(pa.string())),
     }
     return pa.table(columns, schema=DOCUMENTS)
+
+
+def _texts_of(records: pa.Table) -> list[str]:
+    """Return the texts of scored records, both of a pair: neither may stand in a corpus."""
+    return [text for column in ("text", "text_pair") for text in records[column].to_pylist() if text is not None]
 
 
 def _summed_counts(slice_folders: Sequence[Path]) -> dict[str, Any]:

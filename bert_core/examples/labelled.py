@@ -1,4 +1,4 @@
-"""Labelled records to examples: tokens with special ones, a class for each text or a tag for each token.
+"""Labelled records to examples: tokens with special ones, a class for each text or pair, or a tag for each token.
 
 A single sentence that is too long keeps its head, and the cuts are counted. A text to be tagged is never cut: a long
 one becomes overlapping windows, and each token is scored in the one window where it has most context, with -100 in
@@ -21,6 +21,7 @@ import pyarrow as pa
 from bert_core.config import TaskConfig
 from bert_core.corpus.tag_schemes import from_bio, tag_names
 from bert_core.corpus.tags import spans_to_bio
+from bert_core.examples.text_pairs import pair_inputs
 from bert_core.progress import Progress, silent
 from bert_core.randomness import key_of, mix64
 from bert_core.store.schemas import labelled_schema
@@ -103,7 +104,7 @@ class _Tally:
     def counts(self, table: pa.Table, task: TaskConfig) -> dict[str, Any]:
         """Lay it out as plain JSON values."""
         found: dict[str, Any] = {"records": table.num_rows, "examples": self.examples}
-        if task.family == "single_sentence":
+        if task.family in ("single_sentence", "sentence_pair"):
             labels = table.column("label").to_pylist()
             found |= {"cut": self.cut}
         else:
@@ -127,7 +128,36 @@ def _examples(table: pa.Table, tokenizer: WordPieceTokenizer, task: TaskConfig, 
         yield _examples_of(records, tokenizer, task, tally)
 
 
+def _pair_examples_of(records: pa.Table, tokenizer: WordPieceTokenizer, task: TaskConfig, tally: _Tally) -> pa.Table:
+    texts, texts_pair = records.column("text"), records.column("text_pair")
+    inputs = pair_inputs(tokenizer, texts.to_pylist(), texts_pair.to_pylist(), task.fine_tune.max_tokens)
+    tally.examples += records.num_rows
+    tally.example_tokens += len(inputs.ids)
+    tally.tokens += inputs.num_tokens
+    tally.unknown += inputs.num_unknown
+    tally.cut += inputs.num_cut
+    index = {label: number for number, label in enumerate(task.labels)}
+    record_ids = records.column("record_id").to_numpy()
+    schema = labelled_schema(tokenizer.vocabulary_size)
+    none = np.zeros(records.num_rows + 1, np.int64)
+    columns = {
+        "example_id": mix64(record_ids ^ mix64(np.zeros(len(record_ids), np.uint64))),
+        "record_id": record_ids,
+        "input_ids": list_array(inputs.ids, inputs.offsets, schema.field("input_ids").type.value_type),
+        "length_a": inputs.length_a.astype(np.int32),
+        "label": np.array([index[label] for label in records.column("label").to_pylist()], np.int32),
+        "token_labels": list_array(np.zeros(0, np.int32), none, pa.int32()),
+        "char_starts": list_array(inputs.char_starts, inputs.offsets, pa.int32()),
+        "char_ends": list_array(inputs.char_ends, inputs.offsets, pa.int32()),
+        "text": texts,
+        "text_pair": texts_pair,
+    }
+    return pa.table(columns).cast(schema)
+
+
 def _examples_of(records: pa.Table, tokenizer: WordPieceTokenizer, task: TaskConfig, tally: _Tally) -> pa.Table:
+    if task.family == "sentence_pair":
+        return _pair_examples_of(records, tokenizer, task, tally)
     tokens = tokenizer.encode(records.column("text").to_pylist())
     lengths = np.diff(tokens.row_offsets)
     room = task.fine_tune.max_tokens - NUM_SPECIAL_TOKENS
@@ -178,6 +208,7 @@ def _examples_of(records: pa.Table, tokenizer: WordPieceTokenizer, task: TaskCon
         "char_starts": list_array(char_starts, offsets, pa.int32()),
         "char_ends": list_array(char_ends, offsets, pa.int32()),
         "text": records.column("text").take(windows.rows),
+        "text_pair": pa.nulls(len(sizes), pa.string()),
     }
     return pa.table(columns).cast(schema)
 

@@ -30,6 +30,7 @@ ARCHITECTURES = {
     "encoder": "BertModel",
     "pretraining": "BertForPreTraining",
     "single_sentence": "BertForSequenceClassification",
+    "sentence_pair": "BertForSequenceClassification",
     "sequence_labelling": "BertForTokenClassification",
 }
 """Kind of model -> the class of transformers that reads its folder."""

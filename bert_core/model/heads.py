@@ -1,4 +1,4 @@
-"""BERT with a fine-tuning head: one class for a text, or one tag for every token, with a CRF over them by choice.
+"""BERT with a fine-tuning head: one class for a text or two, or one tag for every token, with a CRF by choice.
 
 Weights, logits and loss are those of transformers' `BertForSequenceClassification` and `BertForTokenClassification`;
 the folders load there, with the labels' names in config.json. Text to token ids, batches and training are elsewhere.
@@ -27,7 +27,7 @@ from bert_core.model.dropout import Dropout
 from bert_core.model.encoder import BertConfig, BertEncoder, initialise
 from bert_core.model.exchange import ARCHITECTURES, load_into, read_config, save_model
 
-Family = Literal["single_sentence", "sequence_labelling"]
+Family = Literal["single_sentence", "sentence_pair", "sequence_labelling"]
 IGNORED_LABEL = -100
 """Label of what is not scored."""
 
@@ -54,6 +54,12 @@ class BertForSingleSentence(nn.Module):
         if class_weights_C is None:
             return classification_loss(logits_BC, labels_B)
         return F.cross_entropy(logits_BC.float(), labels_B, class_weights_C)
+
+
+class BertForSentencePair(BertForSingleSentence):
+    """The same over [CLS] of two texts, `[CLS] A [SEP] B [SEP]`."""
+
+    family: Family = "sentence_pair"
 
 
 class BertForSequenceLabelling(nn.Module):
@@ -132,8 +138,9 @@ def build_model(
         crf: whether a tagger has a CRF.
     """
     model: FineTuneModel
-    if family == "single_sentence":
-        model = BertForSingleSentence(config, len(labels))
+    if family != "sequence_labelling":
+        kind = BertForSingleSentence if family == "single_sentence" else BertForSentencePair
+        model = kind(config, len(labels))
     else:
         model = BertForSequenceLabelling(config, tag_names(labels, tags), crf=crf)
     initialise(model, seed, config.initializer_range)
@@ -142,7 +149,7 @@ def build_model(
 
 def output_names(family: Family, labels: Sequence[str], tags: TagScheme = "bio") -> list[str]:
     """Name the outputs of a head: the classes, or the tags of the entity types."""
-    return list(labels) if family == "single_sentence" else tag_names(labels, tags)
+    return tag_names(labels, tags) if family == "sequence_labelling" else list(labels)
 
 
 def save_fine_tuned(
@@ -182,6 +189,7 @@ def save_fine_tuned(
             "label2id": {name: index for index, name in enumerate(names)},
             "max_tokens": max_tokens,
             **({"crf": True} if has_crf else {}),
+            **({"sentence_pair": True} if model.family == "sentence_pair" else {}),
         },
     )
 
@@ -221,7 +229,8 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     tags: TagScheme = "bio"
     model: FineTuneModel
     if kind is BertForSingleSentence:
-        labels, model = names, BertForSingleSentence(config, len(names))
+        of_pairs = entries.get("sentence_pair") is True
+        labels, model = names, (BertForSentencePair if of_pairs else BertForSingleSentence)(config, len(names))
     else:
         labels = types_of_tags(names)
         tags = "bioes" if names == tag_names(labels, "bioes") else "bio"

@@ -87,7 +87,7 @@ def _wrong_answer(line: Mapping[str, Any]) -> WrongAnswer:
     gold, predicted = line.get("gold"), line.get("predicted")
     is_entities = isinstance(gold, list)
     return WrongAnswer(
-        text=str(line.get("text", "")),
+        text=" | ".join(str(line[key]) for key in ("text", "text_pair") if line.get(key) is not None),
         gold="" if is_entities else str(gold),
         predicted="" if is_entities else str(predicted),
         probability=line.get("probability"),

@@ -30,7 +30,7 @@ CODE_VERSIONS = {
     "tokens": 2,
     "examples": 3,
     "transfer": 3,
-    "labelled": 1,
+    "labelled": 2,
     "fine_tune": 1,
     "tfidf": 1,
 }
@@ -229,10 +229,10 @@ def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str |
 
 
 def _labelled(recipe: Recipe, name: str, task: TaskConfig) -> Stage:
-    if task.family not in ("single_sentence", "sequence_labelling"):
+    if task.family == "extractive_qa":
         raise RecipeError(
             f"tasks.{name}.family is {task.family!r}: its files are read and divided, but no head is trained on it; "
-            "expected single_sentence or sequence_labelling"
+            "expected single_sentence, sentence_pair or sequence_labelling"
         )
     return Stage(
         id=f"labelled/{name}",

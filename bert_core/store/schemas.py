@@ -90,10 +90,11 @@ def labelled_schema(vocabulary_size: int) -> pa.Schema:
             ("record_id", pa.uint64()),  # several windows of a long text share it
             ("input_ids", pa.list_(token_type(vocabulary_size))),  # with special tokens
             ("length_a", pa.int32()),
-            ("label", pa.int32()),  # single_sentence: index into labels; otherwise -100
+            ("label", pa.int32()),  # single_sentence, sentence_pair: index into labels; otherwise -100
             ("token_labels", pa.list_(pa.int32())),  # sequence_labelling: tag index, -100 = not scored
             ("char_starts", pa.list_(pa.int32())),  # character range of each token; -1 at special tokens
             ("char_ends", pa.list_(pa.int32())),
             ("text", pa.string()),
+            ("text_pair", pa.string()),  # sentence_pair: the second text; otherwise null
         ]
     )

@@ -98,7 +98,7 @@ def check_examples(job: FineTuneJob, splits: dict[str, LabelledExamples]) -> Non
     if splits["train"].num_examples == 0:
         raise TaskDataError(f"{job.labelled_folder}: no training examples; give the task labelled records")
     for split, examples in splits.items():
-        is_class = job.task.family == "single_sentence"
+        is_class = job.task.family != "sequence_labelling"
         values = examples.labels if is_class else examples.token_labels[scored(examples)]
         is_short = not is_class and len(examples.token_labels) != len(examples.input_ids)
         if is_short or (len(values) and (values.min() < 0 or values.max() >= num_outputs)):

@@ -50,6 +50,8 @@ class LabelledExamples:
     """Record that the row is (a window of), uint64 shape (num_examples,)."""
     texts: Any
     """Text column, Arrow strings."""
+    texts_pair: Any = None
+    """Column of second texts, null where there is none; None where there are no pairs at all."""
 
     @property
     def num_examples(self) -> int:
@@ -80,6 +82,7 @@ def read_labelled(folder: Path, split: str) -> LabelledExamples:
         char_ends=list_column(table, "char_ends")[0].astype(np.int64),
         record_ids=_numbers(table, "record_id", np.uint64),
         texts=table.column("text"),
+        texts_pair=table.column("text_pair"),
     )
 
 

@@ -19,6 +19,7 @@ from bert_core.corpus.clean import clean
 from bert_core.corpus.tag_schemes import to_bio
 from bert_core.errors import CheckpointError
 from bert_core.examples.labelled import NUM_SPECIAL_TOKENS, Windows, cut_windows
+from bert_core.examples.text_pairs import pair_inputs
 from bert_core.model.heads import BertForSequenceLabelling, FineTuned, load_fine_tuned
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.training.device import choose_device
@@ -59,6 +60,34 @@ class Predictor:
                 f"{fine_tuned.model.config.vocab_size} of config.json; the folder's files do not belong together"
             )
         return cls(fine_tuned, tokenizer)
+
+    def predict_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Say of each pair what class it is of; for a model of the family sentence_pair.
+
+        Example: `predict_pairs([("几点开门？", "什么时候开门？")])` -> `[{"text": "几点开门？", "text_pair":
+        "什么时候开门？", "label": "same", "probability": 0.97, "probabilities": {...}}]`, both texts cleaned.
+        """
+        cleaned = [(clean(text, _CLEANING)[0], clean(second, _CLEANING)[0]) for text, second in pairs]
+        if not cleaned:
+            return []
+        texts, texts_pair = zip(*cleaned, strict=True)
+        inputs = pair_inputs(self._tokenizer, texts, texts_pair, self.max_tokens)
+        examples = LabelledExamples(
+            input_ids=inputs.ids.astype(np.int64),
+            offsets=inputs.offsets,
+            length_a=inputs.length_a,
+            labels=np.zeros(len(cleaned), np.int64),
+            token_labels=np.zeros(0, np.int64),
+            char_starts=inputs.char_starts,
+            char_ends=inputs.char_ends,
+            record_ids=np.arange(len(cleaned), dtype=np.uint64),
+            texts=texts,
+        )
+        table = predict_classes(self._model, examples, self._device, pad_id=self._tokenizer.pad_id).tolist()
+        found = [self._class_of(text, values) for text, values in zip(texts, table, strict=True)]
+        return [
+            {"text": one["text"], "text_pair": second, **one} for one, second in zip(found, texts_pair, strict=True)
+        ]
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Say of each text what class it is of, or which entities it holds.

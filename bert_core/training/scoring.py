@@ -22,7 +22,7 @@ from bert_core.corpus.tags import decode_bio
 from bert_core.training.labelled_batches import LabelledExamples, scored_tokens
 from bert_core.training.metrics import classification_scores, entity_scores
 
-MAIN_SCORES = {"single_sentence": "macro_f1", "sequence_labelling": "f1"}
+MAIN_SCORES = {"single_sentence": "macro_f1", "sentence_pair": "macro_f1", "sequence_labelling": "f1"}
 """The one number by which epochs and models of a family are compared."""
 
 
@@ -58,11 +58,13 @@ def class_predictions(
     """Yield a readable line for each example, in the order of the split."""
     predicted = probabilities.argmax(axis=1)
     texts = examples.texts.to_pylist()
+    second = examples.texts_pair.to_pylist() if examples.texts_pair is not None else [None] * len(texts)
     for row in range(examples.num_examples):
         gold = int(examples.labels[row])
         yield {
             "record_id": f"{int(examples.record_ids[row]):016x}",
             "text": texts[row],
+            **({"text_pair": second[row]} if second[row] is not None else {}),
             "gold": labels[gold],
             "predicted": labels[int(predicted[row])],
             "probability": _rounded(probabilities[row, predicted[row]]),

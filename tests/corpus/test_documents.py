@@ -313,3 +313,31 @@ def test_any_bytes_give_outcomes_that_add_up_or_a_named_error(build, content: by
     for counts in built.counts:
         assert counts["seen"] == counts["used"] + counts["repaired"] + counts["quarantined"]
         json.dumps(counts)
+
+
+def test_both_texts_of_a_pair_are_a_document_and_neither_of_a_scored_one_is_left(build, tmp_path: Path):
+    def pairs(folder: Path, **splits: list[tuple[str, str]]) -> Path:
+        folder.mkdir()
+        for split in ("train", "dev", "test"):
+            rows = [
+                {
+                    "record_id": number,
+                    "text": text,
+                    "text_pair": second,
+                    "label": "1",
+                    "file": "p.tsv",
+                    "line": number + 1,
+                }
+                for number, (text, second) in enumerate(splits.get(split, []))
+            ]
+            write_shards(folder, split, RECORDS, [pa.Table.from_pylist(rows, schema=RECORDS)])
+        return folder
+
+    scored = ("这是要留作测试的第一句话。", "这是要留作测试的第二句话。")
+    split = pairs(tmp_path / "pairs", train=[("几点开门？", "什么时候开门？")], test=[scored])
+    built = build({"a.txt": f"独一的文字。\n\n听说{scored[1]}\n\n{scored[0]}".encode()})
+    assert merge(tmp_path, built.folders, [split])[1] == ["独一的文字。"]
+    out = tmp_path / "records"
+    out.mkdir()
+    build_record_documents([split], out)
+    assert read_shards(out, "documents")["text"].to_pylist() == ["几点开门？\n什么时候开门？"]

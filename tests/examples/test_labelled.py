@@ -86,6 +86,7 @@ def test_a_single_sentence_becomes_one_example(tmp_path, vocabulary):
             "char_starts": [-1, 0, 1, 2, 5, -1],
             "char_ends": [-1, 1, 2, 5, 7, -1],
             "text": "店好abcde",
+            "text_pair": None,
         },
         {
             "record_id": 2,
@@ -96,6 +97,7 @@ def test_a_single_sentence_becomes_one_example(tmp_path, vocabulary):
             "char_starts": [-1, 0, 1, -1],
             "char_ends": [-1, 1, 2, -1],
             "text": "坏X",
+            "text_pair": None,
         },
     ]
     assert counts["train"] == {

@@ -11,6 +11,7 @@ from bert_core.model.heads import build_model, classification_loss, load_fine_tu
 CONFIG = BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
 FAMILIES = {
     "single_sentence": ("BertForSequenceClassification", ["neg", "neu", "pos"], 3),
+    "sentence_pair": ("BertForSequenceClassification", ["no", "yes"], 2),
     "sequence_labelling": ("BertForTokenClassification", ["nr", "ns"], 5),
 }
 
@@ -33,8 +34,8 @@ def _batch(family: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch
     ids = torch.randint(5, 40, (3, 8), generator=generator)
     ids[torch.arange(8) >= lengths[:, None]] = 0
     types = (torch.arange(8)[None] >= torch.tensor([4, 9, 9])[:, None]).long()
-    if family == "single_sentence":
-        return ids, types, lengths, torch.tensor([0, 2, 1])
+    if family != "sequence_labelling":
+        return ids, types, lengths, torch.tensor([0, 2, 1] if family == "single_sentence" else [0, 1, 1])
     labels = torch.randint(0, 5, (3, 8), generator=generator)
     labels[torch.arange(8) >= lengths[:, None]] = -100
     labels[:, 0] = -100

@@ -9,8 +9,8 @@ from bert_core.stages.graph import build_graph
 
 def test_a_family_without_a_head_is_refused_when_the_run_is_planned(tmp_path):
     (tmp_path / "a.txt").write_text("甲乙丙。\n", encoding="utf-8")
-    (tmp_path / "a.tsv").write_text("text\ttext_pair\tlabel\n甲\t乙\t1\n", encoding="utf-8")
-    task = TaskConfig(family="sentence_pair", labels=["0", "1"], sources=[TaskSource(path="a.tsv")])
+    (tmp_path / "a.json").write_text("{}", encoding="utf-8")
+    task = TaskConfig(family="extractive_qa", sources=[TaskSource(path="a.json")])
     recipe = Recipe(name="x", corpora={"c": CorpusConfig(paths=["a.txt"])}, tasks={"same": task})
-    with pytest.raises(RecipeError, match=r"tasks\.same\.family is 'sentence_pair': .* no head is trained on it"):
+    with pytest.raises(RecipeError, match=r"tasks\.same\.family is 'extractive_qa': .* no head is trained on it"):
         build_graph(recipe, tmp_path)

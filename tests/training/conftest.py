@@ -99,6 +99,7 @@ def _write(
         rows["char_starts"].append([-1, *inside, -1])
         rows["char_ends"].append([-1, *(i + 1 for i in inside), -1])
         rows["text"].append(text)
+        rows["text_pair"].append(None)
     schema = labelled_schema(len(ENTRIES))
     write_shards(folder, split, schema, [pa.table(rows, schema=schema)])
 
