@@ -32,6 +32,7 @@ TASK_OF_KIND: dict[str, Task[..., Any]] = {
     "transfer": training.train_transfer,
     "fine_tune": training.fine_tune,
     "tfidf": training.baseline,
+    "majority": training.baseline,
 }
 
 MAX_STAGES_AT_ONCE = 4

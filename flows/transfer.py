@@ -29,5 +29,5 @@ def transfer(
     run.up_to(*run.stages("split", "slices", "documents"))
     run.up_to(*run.stages("vocabulary", "tokens", "examples", "labelled"))
     run.up_to(*run.stages("transfer"))
-    run.up_to(*run.stages("fine_tune", "tfidf"))
+    run.up_to(*run.stages("fine_tune", "tfidf", "majority"))
     return run.finish_with_report()

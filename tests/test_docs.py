@@ -306,7 +306,7 @@ def test_the_table_of_stages_has_every_kind_and_every_id(tiny_recipe: Path, monk
     rows = re.findall(r"^\| (`[^|]+) \| (\w+) \|", text_of("ARCHITECTURE.md"), re.M)
     assert {kind for _, kind in rows} == {*CODE_VERSIONS, "slices"}
     monkeypatch.chdir(tiny_recipe.parent)
-    line = open_line(LineRequest(recipe=str(tiny_recipe), overrides=("tasks.mood.compare=[random, tfidf]",)))
+    line = open_line(LineRequest(recipe=str(tiny_recipe), overrides=("tasks.mood.compare=[random, tfidf, majority]",)))
     patterns = [
         (re.sub("CORPUS|TASK|STAGE|X|0000", r"\\w+", name), kind)
         for names, kind in rows

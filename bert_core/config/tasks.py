@@ -111,14 +111,16 @@ class TaskConfig(Part):
     """How it is fine-tuned."""
     start: StartName = "task_transfer"
     """The stage whose checkpoint it starts from."""
-    compare: list[Literal["random", "pretrain", "domain_transfer", "tfidf"]] = Field(
+    compare: list[Literal["random", "pretrain", "domain_transfer", "tfidf", "majority"]] = Field(
         default_factory=lambda: ["random", "pretrain"]
     )
-    """References trained beside it on the same examples: other starts, and TF-IDF + logistic regression."""
+    """References beside it on the same examples: other starts, TF-IDF + logistic regression (single_sentence), and the
+    commonest class of train for every text (single_sentence, sentence_pair)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "TaskConfig":
         faults = []
+        is_class = self.family in ("single_sentence", "sentence_pair")
         if self.dev_fraction + self.test_fraction >= 1.0:
             faults.append("dev_fraction + test_fraction leaves nothing to train on")
         if len(set(self.labels)) != len(self.labels):
@@ -131,11 +133,15 @@ class TaskConfig(Part):
             faults.append(f"labels {self.labels} are given, expected none: the answers of extractive_qa are its labels")
         if self.family == "sequence_labelling" and "tfidf" in self.compare:
             faults.append("compare has tfidf, which cannot label tokens")
+        if not is_class and "majority" in self.compare:
+            faults.append(
+                f"compare has majority, which gives a class and fits single_sentence and sentence_pair, not "
+                f"{self.family}"
+            )
         if self.family == "sentence_pair" and "tfidf" in self.compare:
             faults.append("compare has tfidf, which reads one text and cannot compare two")
         if self.fine_tune.patience_epochs is not None and not self.fine_tune.keep_best_on_dev:
             faults.append("fine_tune.patience_epochs stops by dev and needs keep_best_on_dev: true")
-        is_class = self.family in ("single_sentence", "sentence_pair")
         if not is_class and self.fine_tune.class_weights != "none":
             faults.append(f"fine_tune.class_weights is for single_sentence and sentence_pair, not for {self.family}")
         if self.family != "sequence_labelling" and (self.fine_tune.crf or self.fine_tune.tags != "bio"):

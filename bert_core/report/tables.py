@@ -83,8 +83,8 @@ class ScoreRow:
     task: str
     """Name of the task."""
     start: str
-    """Where its weights come from: a transfer stage, `model` for the recipe's starting model, `random`, or `tfidf`
-    for TF-IDF + logistic regression, which has none."""
+    """Where its weights come from: a transfer stage, `model` for the recipe's starting model, `random`, `tfidf`
+    for TF-IDF + logistic regression, or `majority` for the commonest class, which have none."""
     is_reference: bool
     """False for the model that the recipe asks for."""
     is_best: bool
@@ -265,7 +265,7 @@ def _start_of(manifest: Manifest) -> str:
     """Say where the weights of a fine-tuned model come from; its id decides where its inputs do not."""
     name = "/".join(manifest.stage.split("/")[2:])
     settings = manifest.spec.get("settings")
-    if name == "tfidf" or (isinstance(settings, Mapping) and settings.get("random_weights")):
+    if name in ("tfidf", "majority") or (isinstance(settings, Mapping) and settings.get("random_weights")):
         return name.removeprefix("from_") or "random"
     if "start" in manifest.parents:
         return manifest.parents["start"].stage

@@ -264,6 +264,12 @@ def _build_tfidf(line: Line, stage: Stage, build: Build, progress: Progress) -> 
     return counts
 
 
+def _build_majority(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
+    from bert_core.training.baseline import run_majority
+
+    return run_majority(_folder(line, stage, "labelled"), line.recipe.tasks[stage.source], build.folder)
+
+
 _BUILDERS: dict[str, Callable[[Line, Stage, Build, Progress], dict[str, Any]]] = {
     "split": _build_split,
     "slice": _build_slice,
@@ -275,4 +281,5 @@ _BUILDERS: dict[str, Callable[[Line, Stage, Build, Progress], dict[str, Any]]] =
     "transfer": _build_transfer,
     "fine_tune": _build_fine_tune,
     "tfidf": _build_tfidf,
+    "majority": _build_majority,
 }

@@ -33,6 +33,7 @@ CODE_VERSIONS = {
     "labelled": 2,
     "fine_tune": 1,
     "tfidf": 1,
+    "majority": 1,
 }
 
 TASK_TEXTS = "task_transfer"
@@ -255,13 +256,13 @@ def _fine_tunes(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> list
     chain = _starting_point(recipe, task.start)
     stages = [_fine_tune(recipe, name, task, f"fine_tune/{name}", chain, base)]
     for reference in task.compare:
-        stage_id = f"fine_tune/{name}/{'tfidf' if reference == 'tfidf' else f'from_{reference}'}"
-        if reference == "tfidf":
+        stage_id = f"fine_tune/{name}/{reference if reference in ('tfidf', 'majority') else f'from_{reference}'}"
+        if reference in ("tfidf", "majority"):
             stages.append(
                 Stage(
                     id=stage_id,
-                    kind="tfidf",
-                    settings={"labels": task.labels, "seed": recipe.seed},
+                    kind=reference,
+                    settings={"labels": task.labels} | ({"seed": recipe.seed} if reference == "tfidf" else {}),
                     parents={"labelled": f"labelled/{name}"},
                     source=name,
                 )

@@ -1,4 +1,4 @@
-"""The reference that needs no pretraining: character TF-IDF with logistic regression.
+"""The references that need no pretraining: character TF-IDF with logistic regression, and the commonest class.
 
 It reads exactly the labelled examples that fine-tuning reads (their text column), chooses the inverse
 regularisation strength C on dev, scores test once, and writes the same `scores.json` and
@@ -97,6 +97,38 @@ def run_tfidf(
         "num_features": len(vectorizer.vocabulary_),
         "c": best_c,
         "seconds": round(time.monotonic() - began, 3),
+        "dev": dev_scores,
+        "test": test_scores,
+    }
+
+
+def run_majority(labelled_folder: Path, task: TaskConfig, folder: Path) -> dict[str, Any]:
+    """Give every text the commonest class of train, the first of several; the floor that any model must leave behind.
+
+    The probability of a class is its share in train.
+
+    Args:
+        labelled_folder: `train`, `dev` and `test` shards of labelled examples.
+        task: names the labels.
+        folder: where `scores.json` and `predictions.jsonl` go; must exist.
+
+    Returns:
+        Counts: `num_train_examples`, `class`, `dev` and `test` scores.
+
+    Raises:
+        TaskDataError: there is no training example.
+    """
+    train, dev, test = (read_labelled(labelled_folder, split) for split in ("train", "dev", "test"))
+    if train.num_examples == 0:
+        raise TaskDataError(f"{labelled_folder}: no training examples; give the task labelled records")
+    shares = np.bincount(train.labels, minlength=len(task.labels)) / train.num_examples
+    of_dev, of_test = (np.tile(shares, (split.num_examples, 1)) for split in (dev, test))
+    dev_scores, test_scores = score_classes(dev, of_dev, task.labels), score_classes(test, of_test, task.labels)
+    write_scores(folder, task.family, task.labels, dev=dev_scores, test=test_scores)
+    write_predictions(folder, class_predictions(test, of_test, task.labels))
+    return {
+        "num_train_examples": train.num_examples,
+        "class": task.labels[int(shares.argmax())],
         "dev": dev_scores,
         "test": test_scores,
     }

@@ -6,7 +6,7 @@ import pytest
 
 from bert_core.config import TaskConfig, TaskSource
 from bert_core.errors import TaskDataError
-from bert_core.training.baseline import CANDIDATES_OF_C, run_tfidf
+from bert_core.training.baseline import CANDIDATES_OF_C, run_majority, run_tfidf
 from bert_core.training.labelled_batches import read_labelled
 from bert_core.training.scoring import score_classes
 
@@ -78,3 +78,20 @@ def test_one_class_alone_is_refused(tmp_path, write_split):
 def test_tags_are_refused(entity_folder, tmp_path):
     with pytest.raises(TaskDataError, match="has no TF-IDF reference"):
         run_tfidf(entity_folder, _task("sequence_labelling", ("nr", "ns")), 5, tmp_path)
+
+
+def test_the_commonest_class_is_scored_as_scikit_learn_scores_it(sentiment_folder, tmp_path, write_split):
+    from sklearn.dummy import DummyClassifier
+    from sklearn.metrics import accuracy_score, f1_score
+
+    (path,) = sentiment_folder.glob("train-*")
+    path.unlink()
+    write_split(sentiment_folder, "train", [("好", 0, 1, 0, 1)] * 3, labels=[1, 0, 1])
+    counts = run_majority(sentiment_folder, _task(), tmp_path)
+    gold = np.arange(24) % 2
+    oracle = DummyClassifier(strategy="most_frequent").fit(np.zeros((3, 1)), [1, 0, 1]).predict(np.zeros((24, 1)))
+    assert counts["class"] == "good"
+    assert counts["test"]["accuracy"] == accuracy_score(gold, oracle)
+    assert counts["test"]["macro_f1"] == pytest.approx(f1_score(gold, oracle, average="macro", zero_division=0))
+    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {(line["predicted"], line["probability"]) for line in lines} == {("good", 0.666667)}
