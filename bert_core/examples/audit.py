@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from bert_core.config import MaskingConfig
 from bert_core.config.text import Objective
-from bert_core.examples.masking import MaskVocabulary, mask_batch
+from bert_core.examples.masking import MaskVocabulary, mask_examples
 from bert_core.examples.reader import ExampleSet
 from bert_core.examples.thesaurus import SimilarWords
 from bert_core.examples.token_documents import num_distinct
@@ -251,19 +251,7 @@ def _mask_rates(train: ExampleSet, vocabulary: MaskVocabulary, faults: list[Audi
     rates = {}
     for policy in get_args(MaskingConfig.model_fields["policy"].annotation):
         masking = MaskingConfig(policy=policy, thesaurus="none" if policy == "similar_word" else None)
-        _, is_target = mask_batch(
-            batch.input_ids,
-            batch.offsets,
-            batch.word_starts,
-            batch.entity_starts,
-            batch.entity_lengths,
-            batch.entity_offsets,
-            batch.example_ids,
-            0,
-            0,
-            masking,
-            vocabulary,
-        )
+        _, is_target = mask_examples(batch, 0, 0, masking, vocabulary)
         rates[policy] = _share(int(is_target.sum()), num_maskable)
         at_least = np.maximum(np.rint(masking.mlm_probability * of_example), of_example > 0)  # one in each example
         expected = _share(at_least.sum(), num_maskable)

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from bert_core.config import MaskingConfig
-from bert_core.examples.masking import MaskVocabulary, mask_batch
-from bert_core.examples.reader import ExampleSet, RaggedExamples
+from bert_core.examples.masking import MaskVocabulary, mask_examples
+from bert_core.examples.reader import ExampleSet
 from bert_core.store.schemas import NEXT, NO_PAIR
 
 Change = Literal["", "mask", "random", "kept", "similar"]
@@ -112,7 +112,7 @@ def sample_view(
     batch = examples.take(wanted)
     sources = examples.sources(wanted)
     drawn = [
-        (masking.policy, epoch, vocabulary, *_masked(batch, seed, epoch, masking, vocabulary))
+        (masking.policy, epoch, vocabulary, *mask_examples(batch, seed, epoch, masking, vocabulary))
         for masking in maskings
         for vocabulary in [MaskVocabulary.from_folder(vocabulary_folder, masking)]
         for epoch in epochs
@@ -146,25 +146,6 @@ def sample_view(
             )
         )
     return views
-
-
-def _masked(
-    batch: RaggedExamples, seed: int, epoch: int, masking: MaskingConfig, vocabulary: MaskVocabulary
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mask examples as training does."""
-    return mask_batch(
-        batch.input_ids,
-        batch.offsets,
-        batch.word_starts,
-        batch.entity_starts,
-        batch.entity_lengths,
-        batch.entity_offsets,
-        batch.example_ids,
-        seed,
-        epoch,
-        masking,
-        vocabulary,
-    )
 
 
 def _changes(

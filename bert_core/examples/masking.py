@@ -48,6 +48,7 @@ from bert_core.examples.thesaurus import SimilarWords, find_thesaurus
 from bert_core.randomness import key_of
 
 if TYPE_CHECKING:
+    from bert_core.examples.reader import RaggedExamples
     from bert_core.tokens.tokenizer import WordPieceTokenizer
 
 
@@ -102,6 +103,25 @@ def _similar_words(masking: MaskingConfig, tokenizer: "WordPieceTokenizer") -> S
     if masking.thesaurus is None:
         return None
     return SimilarWords.read(find_thesaurus(masking.thesaurus, Path.cwd()).path, tokenizer)
+
+
+def mask_examples(
+    examples: "RaggedExamples", seed: int, epoch: int, masking: MaskingConfig, vocabulary: MaskVocabulary
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mask rows as they were read: `mask_batch` on their columns, with its arguments and its result."""
+    return mask_batch(
+        examples.input_ids,
+        examples.offsets,
+        examples.word_starts,
+        examples.entity_starts,
+        examples.entity_lengths,
+        examples.entity_offsets,
+        examples.example_ids,
+        seed,
+        epoch,
+        masking,
+        vocabulary,
+    )
 
 
 def mask_batch(

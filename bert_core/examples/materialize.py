@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from bert_core.config import MaskingConfig
-from bert_core.examples.masking import MaskVocabulary, mask_batch
+from bert_core.examples.masking import MaskVocabulary, mask_examples
 from bert_core.examples.reader import ExampleSet
 from bert_core.progress import Progress, silent
 from bert_core.store.schemas import NO_PAIR
@@ -131,19 +131,7 @@ def masked_columns(
         `next_sentence_label`, shape (num_rows,).
     """
     ragged = examples.take(rows)
-    masked_ids, is_target = mask_batch(
-        ragged.input_ids,
-        ragged.offsets,
-        ragged.word_starts,
-        ragged.entity_starts,
-        ragged.entity_lengths,
-        ragged.entity_offsets,
-        ragged.example_ids,
-        seed,
-        epoch,
-        masking,
-        vocabulary,
-    )
+    masked_ids, is_target = mask_examples(ragged, seed, epoch, masking, vocabulary)
     lengths, columns = np.diff(ragged.offsets)[:, None], np.arange(width)
     is_text = columns < lengths
     input_ids, labels = np.full(is_text.shape, pad_id, np.int32), np.full(is_text.shape, IGNORED, np.int32)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bert_core.config import MaskingConfig
-from bert_core.examples.masking import MaskVocabulary, mask_batch
+from bert_core.examples.masking import MaskVocabulary, mask_examples
 from bert_core.examples.reader import ExampleSet, RaggedExamples
 from bert_core.model.pretraining import IGNORED_LABEL, Packing, PretrainingBatch, TargetCounts
 from bert_core.model.span_boundary import MAX_SPAN_TOKENS, SpanTargets
@@ -90,19 +90,7 @@ def draw_batch(
     """
     layout = layout or Layout()
     ragged = examples.take(rows)
-    masked_ids, is_target = mask_batch(
-        ragged.input_ids,
-        ragged.offsets,
-        ragged.word_starts,
-        ragged.entity_starts,
-        ragged.entity_lengths,
-        ragged.entity_offsets,
-        ragged.example_ids,
-        seed,
-        epoch,
-        masking,
-        vocabulary,
-    )
+    masked_ids, is_target = mask_examples(ragged, seed, epoch, masking, vocabulary)
     targets = np.flatnonzero(is_target)
     span_starts = _span_starts(targets) if layout.with_spans else targets
     in_reach = targets - span_starts < MAX_SPAN_TOKENS
