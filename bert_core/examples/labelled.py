@@ -22,6 +22,7 @@ from bert_core.config import TaskConfig
 from bert_core.corpus.tag_schemes import from_bio, tag_names
 from bert_core.corpus.tags import spans_to_bio
 from bert_core.examples.text_pairs import pair_inputs
+from bert_core.examples.windows import cut_windows, heads, ranges
 from bert_core.progress import Progress, silent
 from bert_core.randomness import key_of, mix64
 from bert_core.store.schemas import labelled_schema
@@ -33,7 +34,6 @@ IGNORED = -100
 NUM_SPECIAL_TOKENS = 2
 LABELS_NAME = "labels.json"
 
-_OVERLAP_SHARE = 4  # windows share a quarter of their tokens with the next
 _ROWS_AT_ONCE = 8192
 
 
@@ -162,13 +162,13 @@ def _examples_of(records: pa.Table, tokenizer: WordPieceTokenizer, task: TaskCon
     lengths = np.diff(tokens.row_offsets)
     room = task.fine_tune.max_tokens - NUM_SPECIAL_TOKENS
     tagged = task.family == "sequence_labelling"
-    windows = cut_windows(lengths, room) if tagged else _heads(lengths, room)
+    windows = cut_windows(lengths, room) if tagged else heads(lengths, room)
 
     # Every example is one special token, the tokens of its window, one special token.
     sizes = windows.ends - windows.starts
     offsets = np.concatenate([[0], np.cumsum(sizes + NUM_SPECIAL_TOKENS)])
-    inside = _ranges(offsets[:-1] + 1, sizes)
-    source = _ranges(tokens.row_offsets[windows.rows] + windows.starts, sizes)
+    inside = ranges(offsets[:-1] + 1, sizes)
+    source = ranges(tokens.row_offsets[windows.rows] + windows.starts, sizes)
     ids = np.empty(offsets[-1], np.int32)
     ids[offsets[:-1]], ids[offsets[1:] - 1], ids[inside] = tokenizer.cls_id, tokenizer.sep_id, tokens.ids[source]
     char_starts, char_ends = np.full((2, len(ids)), -1, np.int32)
@@ -178,7 +178,7 @@ def _examples_of(records: pa.Table, tokenizer: WordPieceTokenizer, task: TaskCon
     if tagged:
         tags, misaligned = _tags(records, tokens, task.labels)
         tags = from_bio(tags, tokens.row_offsets, task.fine_tune.tags)
-        scored = _ranges(
+        scored = ranges(
             offsets[:-1] + 1 + windows.scored_starts - windows.starts, windows.scored_ends - windows.scored_starts
         )
         token_labels, label_offsets = np.full(len(ids), IGNORED, np.int32), offsets
@@ -211,61 +211,6 @@ def _examples_of(records: pa.Table, tokenizer: WordPieceTokenizer, task: TaskCon
         "text_pair": pa.nulls(len(sizes), pa.string()),
     }
     return pa.table(columns).cast(schema)
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Ranges of tokens that become examples, int64 shape (num_windows,); offsets are within their text."""
-
-    rows: np.ndarray
-    """Text of each window, ascending."""
-    starts: np.ndarray
-    """First token."""
-    ends: np.ndarray
-    """One past the last token."""
-    scored_starts: np.ndarray
-    """First token that is scored here."""
-    scored_ends: np.ndarray
-    """One past the last token that is scored here."""
-
-
-def cut_windows(lengths: np.ndarray, room: int) -> Windows:
-    """Cover texts with overlapping windows, each token scored in the window where it has most context.
-
-    A token's context is its distance to the nearer end of the window, so it belongs to the window whose middle is
-    nearest (the first of two). The last window of a long text is moved back until it is full.
-
-    Example: a text of 10 tokens and room for 8 -> windows [0, 8) and [2, 10), scored [0, 5) and [5, 10).
-
-    Args:
-        lengths: tokens of each text, shape (num_texts,).
-        room: tokens of a window, without special tokens.
-    """
-    stride = room - room // _OVERLAP_SHARE
-    lengths = np.asarray(lengths, np.int64)
-    num_windows = 1 + np.maximum(0, -(-(lengths - room) // stride))
-    rows = np.repeat(np.arange(len(lengths)), num_windows)
-    number = _ranges(np.zeros(len(lengths), np.int64), num_windows)
-    starts = np.minimum(number * stride, np.maximum(0, lengths - room)[rows])
-    ends = np.minimum(starts + room, lengths[rows])
-    scored_starts, scored_ends = np.zeros(len(rows), np.int64), lengths[rows]
-    goes_on = np.flatnonzero(rows[1:] == rows[:-1])
-    borders = (starts[goes_on] + starts[goes_on + 1] + room - 1) // 2 + 1
-    scored_ends[goes_on] = scored_starts[goes_on + 1] = borders
-    return Windows(rows, starts, ends, scored_starts, scored_ends)
-
-
-def _heads(lengths: np.ndarray, room: int) -> Windows:
-    """Keep the first tokens of each text."""
-    ends = np.minimum(lengths, room)
-    zeros = np.zeros(len(lengths), np.int64)
-    return Windows(np.arange(len(lengths)), zeros, ends, zeros, ends)
-
-
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Lay ranges out one after the other: starts `[5, 0]`, lengths `[2, 3]` -> `[5, 6, 0, 1, 2]`."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
 
 
 def _tags(records: pa.Table, tokens: Any, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bert_core.examples.windows import ranges
 from bert_core.tokens.tokenizer import TokenizedTexts, WordPieceTokenizer
 
 NUM_SPECIAL_TOKENS = 3
@@ -74,7 +75,7 @@ def pair_inputs(
         (second, offsets[:-1] + 2 + kept_a, kept_b),
     ]
     for tokens, places, sizes in parts:
-        inside, source = _ranges(places, sizes), _ranges(tokens.row_offsets[:-1], sizes)
+        inside, source = ranges(places, sizes), ranges(tokens.row_offsets[:-1], sizes)
         ids[inside] = tokens.ids[source]
         char_starts[inside], char_ends[inside] = tokens.char_starts[source], tokens.char_ends[source]
     return PairInputs(
@@ -87,9 +88,3 @@ def pair_inputs(
         num_tokens=len(first.ids) + len(second.ids),
         num_unknown=int((first.ids == tokenizer.unk_id).sum() + (second.ids == tokenizer.unk_id).sum()),
     )
-
-
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Lay ranges out one after the other: starts `[5, 0]`, lengths `[2, 3]` -> `[5, 6, 0, 1, 2]`."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))

@@ -18,8 +18,9 @@ from bert_core.config.tasks import TagScheme
 from bert_core.corpus.clean import clean
 from bert_core.corpus.tag_schemes import to_bio
 from bert_core.errors import CheckpointError
-from bert_core.examples.labelled import NUM_SPECIAL_TOKENS, Windows, cut_windows
+from bert_core.examples.labelled import NUM_SPECIAL_TOKENS
 from bert_core.examples.text_pairs import pair_inputs
+from bert_core.examples.windows import Windows, cut_windows, heads
 from bert_core.model.heads import BertForSequenceLabelling, FineTuned, load_fine_tuned
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.training.device import choose_device
@@ -167,5 +168,4 @@ class Predictor:
         room = self.max_tokens - NUM_SPECIAL_TOKENS
         if self.family == "sequence_labelling":
             return cut_windows(num_tokens, room)
-        ends, zeros = np.minimum(num_tokens, room), np.zeros(len(num_tokens), np.int64)
-        return Windows(np.arange(len(num_tokens)), zeros, ends, zeros, ends)
+        return heads(num_tokens, room)

@@ -2,14 +2,13 @@
 
 import json
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_core.config import FineTuneConfig, TaskConfig, TaskSource
-from bert_core.examples.labelled import build_labelled, cut_windows
+from bert_core.examples.labelled import build_labelled
 from bert_core.store.schemas import RECORDS, labelled_schema
 from bert_core.store.shards import read_shards, write_shards
 
@@ -155,29 +154,6 @@ def test_a_long_tagged_text_is_windowed_and_every_token_is_scored_once(tmp_path,
     assert scored == [(i, {10: 1, 11: 2, 12: 2}.get(i, 0)) for i in range(40)]
     assert counts["train"]["windowed"] == 1
     assert counts["train"]["examples"] == len(windows) + 1
-
-
-def test_windows_of_the_worked_case():
-    windows = cut_windows(np.array([10, 3, 0]), 8)
-    assert windows.rows.tolist() == [0, 0, 1, 2]
-    assert windows.starts.tolist() == [0, 2, 0, 0]
-    assert windows.ends.tolist() == [8, 10, 3, 0]
-    assert windows.scored_starts.tolist() == [0, 5, 0, 0]
-    assert windows.scored_ends.tolist() == [5, 10, 3, 0]
-
-
-@given(st.lists(st.integers(0, 90), min_size=1, max_size=5), st.integers(4, 30))
-def test_each_token_is_scored_once_where_it_has_most_context(lengths, room):
-    windows = cut_windows(np.array(lengths), room)
-    for text, length in enumerate(lengths):
-        mine = np.flatnonzero(windows.rows == text)
-        spans = [(int(windows.starts[w]), int(windows.ends[w])) for w in mine]
-        assert all(0 <= end - start <= room for start, end in spans)
-        for token in range(length):
-            context = [min(token - s, e - 1 - token) if s <= token < e else -1 for s, e in spans]
-            at = [k for k, w in enumerate(mine) if windows.scored_starts[w] <= token < windows.scored_ends[w]]
-            assert len(at) == 1
-            assert context[at[0]] == max(context)
 
 
 def test_a_larger_budget_holds_a_smaller_one_and_leaves_dev_alone(tmp_path, vocabulary):
