@@ -46,7 +46,9 @@ def utf8_of(texts: Texts) -> list[tuple[np.ndarray, np.ndarray]]:
     offsets = np.zeros(1, width)
     if len(column):
         offsets = np.frombuffer(offset_buffer, width)[column.offset : column.offset + len(column) + 1]
-    return [(np.frombuffer(data_buffer or b"", np.uint8), offsets.astype(np.int64))]
+    data = np.frombuffer(data_buffer or b"", np.uint8)
+    data.flags.writeable = False  # whether Arrow's buffer could be written to: kernels are compiled for one type
+    return [(data, offsets.astype(np.int64))]
 
 
 def _utf8_of_rows(rows: list[str]) -> tuple[np.ndarray, np.ndarray]:
