@@ -35,12 +35,13 @@ TASK_OF_KIND: dict[str, Task[..., Any]] = {
     "majority": training.baseline,
 }
 
-MAX_STAGES_AT_ONCE = 4
+MAX_STAGES_SUBMITTED = 64
+"""Threads of a flow; most wait for the stages before theirs or for their turn (`tasks/turns.py`)."""
 
 
 def stage_runner() -> TaskRunner[PrefectFuture[Any]]:
-    """Return the task runner of every flow: a few stages at a time in threads; the core does the heavy lifting."""
-    return cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=MAX_STAGES_AT_ONCE))
+    """Return the task runner of every flow: a thread for each stage; the core does the heavy lifting."""
+    return cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=MAX_STAGES_SUBMITTED))
 
 
 @dataclass(frozen=True)

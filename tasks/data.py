@@ -14,7 +14,8 @@ from bert_core.stages.line import Line, LineRequest
 from tasks.artifacts import artifact_key, audit_markdown, publish_markdown
 from tasks.policies import stage_task
 from tasks.samples import sample_of
-from tasks.stage import StageOutcome, run
+from tasks.stage import Show, StageOutcome, run
+from tasks.turns import data_turn
 
 Inputs = list[StageOutcome]
 
@@ -22,43 +23,48 @@ Inputs = list[StageOutcome]
 @stage_task("Split a task into train, dev and test", pool="data")
 def split_task(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Deduplicate a task's labelled records and divide them into train, dev and test."""
-    return run(request, stage, force=force)
+    return _run(request, stage, force=force)
 
 
 @stage_task("Read and clean raw text", pool="data")
 def ingest_slices(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Read the slices of a corpus that changed, clean their documents and quarantine what is unreadable."""
-    return run(request, stage, force=force)
+    return _run(request, stage, force=force)
 
 
 @stage_task("Merge documents", pool="data")
 def merge_documents(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Deduplicate the documents of a corpus and take out the dev and test texts of every task."""
-    return run(request, stage, force=force)
+    return _run(request, stage, force=force)
 
 
 @stage_task("Build the vocabulary", pool="data")
 def build_vocabulary(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Take over or train the WordPiece vocabulary."""
-    return run(request, stage, force=force)
+    return _run(request, stage, force=force)
 
 
 @stage_task("Tokenize documents", pool="data")
 def build_tokens(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Turn documents into token ids with word and entity boundaries."""
-    return run(request, stage, force=force)
+    return _run(request, stage, force=force)
 
 
 @stage_task("Build pretraining examples", pool="data")
 def build_examples(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Pair sentences into next-sentence examples; show their audit, and a few with the masks of two epochs."""
-    return run(request, stage, force=force, show=_show_examples)
+    return _run(request, stage, force=force, show=_show_examples)
 
 
 @stage_task("Build labelled examples", pool="data")
 def build_labelled(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Turn labelled records into token ids with labels."""
-    return run(request, stage, force=force)
+    return _run(request, stage, force=force)
+
+
+def _run(request: LineRequest, stage: str, *, force: bool, show: Show | None = None) -> State[StageOutcome]:
+    with data_turn():
+        return run(request, stage, force=force, show=show)
 
 
 def _show_examples(line: Line, result: StageResult) -> None:

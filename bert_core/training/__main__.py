@@ -23,6 +23,8 @@ from bert_core.errors import BertlineError, RequestError, TrainingError
 from bert_core.training.process import SETTINGS, training_environment
 
 _SECONDS_BETWEEN_LINES = 0.5
+_FINE_TUNE_NICENESS = 5
+"""Fine-tunings give way to a transfer stage that runs beside them, because later stages wait for that one."""
 
 
 class _JsonLines:
@@ -85,6 +87,7 @@ def _run(job_path: Path, parent_pid: int | None) -> dict[str, Any]:
 
             return train_transfer(TransferJob.from_dict(data), _JsonLines(), stop)
         if kind == "fine_tune":
+            os.nice(_FINE_TUNE_NICENESS)
             from bert_core.training.fine_tune_job import FineTuneJob
             from bert_core.training.fine_tuning import run_fine_tune
 
