@@ -77,6 +77,9 @@ class TransferConfig(Part):
     pack_tokens: int | None = Field(default=None, ge=16, le=8192)
     """Examples share rows of up to so many tokens, with attention kept to each and positions beginning anew
     (Krell et al. 2021), in batches of random order; empty for one example a row, in batches of like length."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """Processes that share each step on a machine without CUDA, where sums are then rounded otherwise; with CUDA there
+    is one for each device."""
     span_boundary: bool = False
     """Predict each hidden token from the borders of its span too, the span-boundary objective (Joshi et al. 2020)."""
     optimization: OptimizationConfig = Field(default_factory=OptimizationConfig)

@@ -8,6 +8,9 @@ Standard output carries JSON lines and nothing else:
 
 Log lines go to standard error. Exit codes: 0 done, 1 the work failed, 2 the job was wrong, 143 or 130 stopped by a
 signal.
+
+A transfer with CUDA devices or `processes` more than one becomes as many processes (`launch.py`), of which the first
+one reports, and the others only errors. `torchrun -m bert_core.training JOB.json` does the same and more machines.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_core.errors import BertlineError, RequestError, TrainingError
+from bert_core.progress import silent
 from bert_core.training.process import SETTINGS, training_environment
 
 _SECONDS_BETWEEN_LINES = 0.5
@@ -55,10 +59,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bert_core.training", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("job", type=Path, help="the job, a JSON file")
     parser.add_argument("--parent-pid", type=int, help="stop when this process is no longer the parent")
+    parser.add_argument("--rendezvous", help="where the processes of a job meet, file:///...; set by the launcher")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        emit({"event": "result", "counts": _run(options.job, options.parent_pid)})
+        data = _read(options.job, options.parent_pid)
+        num_ranks = _num_ranks(data)
+        if num_ranks > 1:
+            return _launch(options.job, options.parent_pid, num_ranks)
+        counts = _run(data, options.job, options.parent_pid, options.rendezvous)
+        if counts is not None:
+            emit({"event": "result", "counts": counts})
     except BertlineError as error:
         return _fail(error, error.exit_code)
     except (MemoryError, RuntimeError) as error:
@@ -69,23 +80,50 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run(job_path: Path, parent_pid: int | None) -> dict[str, Any]:
-    """Read the job and run it, listening for signals from the first moment."""
+def _read(job_path: Path, parent_pid: int | None) -> dict[str, Any]:
+    """Read the job as plain values."""
     try:
         data = json.loads(job_path.read_text(encoding="utf-8"))
-        kind = data.get("kind") if isinstance(data, dict) else None
     except (OSError, ValueError) as error:
         raise RequestError(f"job {str(job_path)!r} cannot be read: {error}") from error
     if parent_pid is not None and os.getppid() != parent_pid:
         raise TrainingError(f"the process {parent_pid} that asked for this job is gone; run again")
+    return data if isinstance(data, dict) else {}
+
+
+def _num_ranks(data: dict[str, Any]) -> int:
+    """Return how many processes are to be started for a job; 1 where this one is to do it, or is one of them."""
+    if data.get("kind") != "transfer" or "RANK" in os.environ:
+        return 1
+    from bert_core.training.job import TransferJob
+    from bert_core.training.launch import num_devices
+
+    return num_devices() or TransferJob.from_dict(data).transfer.processes
+
+
+def _launch(job_path: Path, parent_pid: int | None, num_ranks: int) -> int:
+    from bert_core.training.launch import run_ranks
+    from bert_core.training.stopping import listening_for_stop
+
+    with listening_for_stop(parent_pid, leaves=False) as stop:
+        return run_ranks([str(job_path)], num_ranks, stop)
+
+
+def _run(data: dict[str, Any], job_path: Path, parent_pid: int | None, rendezvous: str | None) -> dict[str, Any] | None:
+    """Run the job, listening for signals from the first moment; None on a rank that has nothing to report."""
+    kind = data.get("kind")
     from bert_core.training.stopping import listening_for_stop
 
     with listening_for_stop(parent_pid) as stop:
         if kind == "transfer":
             from bert_core.training.job import TransferJob
             from bert_core.training.loop import train_transfer
+            from bert_core.training.ranks import joined_ranks
 
-            return train_transfer(TransferJob.from_dict(data), _JsonLines(), stop)
+            with joined_ranks(rendezvous) as ranks:
+                progress = _JsonLines() if ranks.is_first else silent
+                counts = train_transfer(TransferJob.from_dict(data), progress, stop, ranks)
+                return counts if ranks.is_first else None
         if kind == "fine_tune":
             os.nice(_FINE_TUNE_NICENESS)
             from bert_core.training.fine_tune_job import FineTuneJob

@@ -1,8 +1,9 @@
 """Pretraining batches: examples of a step read, masked, and laid out in rows of tokens.
 
 Masks are drawn here, when a batch is read, and differ in every epoch. Examples stand one a row, or several (`Layout`).
-The examples of a step are cut into parts, which are worked off one after the other. Losses are averaged over the
-predicted tokens and pairs of the whole step, so the step is the same however it is cut.
+The examples of a step are cut into parts, which are worked off one after the other, and those of several ranks beside
+each other. Losses are averaged over the predicted tokens and pairs of the whole step, so the step is the same however
+it is cut. Every rank masks the whole step and lays out its own parts, so that nothing has to be told.
 
 Which examples make a step is decided in `order.py`.
 """
@@ -11,7 +12,7 @@ Which examples make a step is decided in `order.py`.
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -48,6 +49,10 @@ class Layout:
     """Most examples of one part of a step; None for one part."""
     with_spans: bool = False
     """Lay out the targets of the span-boundary objective too."""
+    rank: int = 0
+    """Whose parts are laid out."""
+    num_ranks: int = 1
+    """Ranks that share a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,9 @@ class DrawnBatch:
     """The examples of a step with what is to be known about them beside their tensors."""
 
     parts: list[PretrainingBatch]
-    """The tensors of each part."""
+    """The tensors of each part of this rank, at least one."""
+    first_part: int
+    """Number in the step of the first of them."""
     counts: TargetCounts
     """Of the whole step."""
     example_ids: np.ndarray
@@ -99,19 +106,40 @@ def draw_batch(
         pairs=int(np.count_nonzero(ragged.next_sentence_labels != IGNORED_LABEL)),
         boundary=int(np.count_nonzero(in_reach)) if layout.with_spans else 0,
     )
+    cuts = _parts(len(rows), layout.part_examples or len(rows), layout.num_ranks)
+    first_part = layout.rank * len(cuts) // layout.num_ranks
+    own = cuts[first_part : (layout.rank + 1) * len(cuts) // layout.num_ranks]
     parts = [
         _lay_out(ragged, masked_ids, is_target, targets, span_starts, start, stop, layout)
-        for start, stop in _parts(len(rows), layout.part_examples or len(rows))
+        for start, stop in own
+        if start < stop
     ]
-    return DrawnBatch(parts, counts, ragged.example_ids, len(masked_ids), masked_ids, ragged.offsets)
+    if not parts:
+        parts = [_without_targets(_lay_out(ragged, masked_ids, is_target, targets, span_starts, 0, 1, layout))]
+    return DrawnBatch(parts, first_part, counts, ragged.example_ids, len(masked_ids), masked_ids, ragged.offsets)
 
 
-def _parts(num_examples: int, largest: int) -> list[tuple[int, int]]:
-    """Cut a step into parts of about equal size, the first ones larger."""
-    num_parts = -(-num_examples // largest)
+def _parts(num_examples: int, largest: int, num_ranks: int) -> list[tuple[int, int]]:
+    """Cut a step into parts of about equal size, the first ones larger, equally many for each rank.
+
+    Example: 10 examples, 4 at most, make 4 + 3 + 3 for one rank and 3 + 3 + 2 + 2 for two.
+    """
+    num_parts = -(-num_examples // (largest * num_ranks)) * num_ranks
     size, rest = divmod(num_examples, num_parts)
     bounds = [part * size + min(part, rest) for part in range(num_parts + 1)]
     return list(pairwise(bounds))
+
+
+def _without_targets(batch: PretrainingBatch) -> PretrainingBatch:
+    """Return a batch that has a loss and gradients of zero, for a rank that got no example of a step."""
+    nothing = torch.zeros(0, dtype=torch.int64)
+    return replace(
+        batch,
+        target_positions_N=nothing,
+        target_ids_N=nothing,
+        next_sentence_labels_B=torch.full_like(batch.next_sentence_labels_B, IGNORED_LABEL),
+        spans=SpanTargets(nothing, nothing, nothing, nothing) if batch.spans is not None else None,
+    )
 
 
 def _span_starts(targets: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from bert_core.training.ranks import local_rank
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -26,13 +28,13 @@ class Device:
 
 
 def choose_device(precision: str = "auto") -> Device:
-    """Choose CUDA where there is one, and bfloat16 where the hardware multiplies it fast.
+    """Choose CUDA where there is one, the device of this rank, and bfloat16 where the hardware multiplies it fast.
 
     Args:
         precision: "auto", "float32" or "bfloat16".
     """
     if torch.cuda.is_available():
-        device, fast = torch.device("cuda"), torch.cuda.is_bf16_supported(including_emulation=False)
+        device, fast = torch.device("cuda", local_rank()), torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         device = torch.device("cpu")
         fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -12,6 +12,7 @@ from bert_core.model.pretraining import BertForPretraining
 from bert_core.randomness import key_of, permutation
 from bert_core.training.batches import DrawnBatch, Layout, draw_batch
 from bert_core.training.device import Device
+from bert_core.training.ranks import ALONE, Ranks
 from bert_core.training.stopping import StopFlag
 
 MAX_EXAMPLES = 512
@@ -37,21 +38,24 @@ def evaluation_batches(
 
 
 def evaluate_pretraining(
-    model: BertForPretraining, batches: Sequence[DrawnBatch], device: Device, stop: StopFlag
+    model: BertForPretraining, batches: Sequence[DrawnBatch], device: Device, stop: StopFlag, ranks: Ranks = ALONE
 ) -> dict[str, float] | None:
     """Return mlm_loss, nsp_loss, boundary_loss (means over all targets), their sum as loss, accuracies, examples.
 
-    Without batches all are 0; None where a stop was asked for on the way. The model is left in the mode it was in, and
-    no generator is drawn from, so that evaluating changes nothing of the training.
+    Without batches all are 0; None where any rank was asked to stop on the way. Each rank evaluates its parts of the
+    batches. The model is left in the mode it was in, and no generator is drawn from, so that evaluating changes nothing
+    of the training.
     """
     sums = np.zeros(9)
+    is_stopped = False
     was_training = model.training
     model.eval()
     with torch.inference_mode(), device.autocast():
         for batch in batches:
+            is_stopped = ranks.agreed_signal(stop) is not None
+            if is_stopped:
+                break
             for part in batch.parts:
-                if stop.signal_number is not None:
-                    break
                 output = model(part.to(device.device))
                 sums += [
                     float(value)
@@ -63,8 +67,9 @@ def evaluate_pretraining(
                     for value in (loss * count, correct, count)
                 ]
     model.train(was_training)
-    if stop.signal_number is not None:
+    if is_stopped:
         return None
+    sums = ranks.total(torch.from_numpy(sums)).numpy()
     values: dict[str, float] = {}
     for name, (loss, correct, count) in zip(("mlm", "nsp", "boundary"), sums.reshape(3, 3), strict=True):
         values[f"{name}_loss"] = float(loss / max(1.0, count))

@@ -62,7 +62,7 @@ class TransferJob:
         data = json.loads(self.to_json())
         for name in ("output_folder", "resume_folder", "runs_folder", "stored_dtype"):
             del data[name]
-        for name in ("save_every_steps", "keep_checkpoints"):
+        for name in ("save_every_steps", "keep_checkpoints", "processes"):
             del data["transfer"][name]
         return data
 

@@ -28,10 +28,12 @@ from bert_core.tokens.vocabulary_files import load_vocabulary
 from bert_core.training.batches import LENGTH_MULTIPLE, DrawnBatch, Layout, draw_batch, prefetch
 from bert_core.training.device import choose_device
 from bert_core.training.evaluation import evaluate_pretraining, evaluation_batches
+from bert_core.training.gradients import SummedGradients
 from bert_core.training.history import EVALUATION_COLUMNS, STEP_COLUMNS, SUMMED_COLUMNS, History
 from bert_core.training.job import TransferJob
 from bert_core.training.optimization import build_optimizer, clip_gradients, set_learning_rate
-from bert_core.training.resume import load_resume_checkpoint, save_resume_checkpoint
+from bert_core.training.ranks import ALONE, Ranks
+from bert_core.training.resume import checkpoint_folder, load_resume_checkpoint, save_resume_checkpoint, weights_sum
 from bert_core.training.run_files import RunFiles
 from bert_core.training.start import start_model
 from bert_core.training.step import plan_batches
@@ -40,13 +42,16 @@ from bert_core.training.stopping import StopFlag, TrainingStopped, listening_for
 _log = logging.getLogger(__name__)
 
 
-def train_transfer(job: TransferJob, progress: Progress, stop: StopFlag | None = None) -> dict[str, Any]:
+def train_transfer(
+    job: TransferJob, progress: Progress, stop: StopFlag | None = None, ranks: Ranks = ALONE
+) -> dict[str, Any]:
     """Train and write the model folder.
 
     Args:
         job: what to train on what.
         progress: told the steps done, with loss, learning rate and tokens per second.
         stop: asked between steps; None to listen for SIGTERM and SIGINT here.
+        ranks: the processes that share the training, each of which calls this; the first one writes and reports.
 
     Returns:
         counts: steps, examples, tokens, seconds, tokens_per_second, the train loss over the last tenth of the steps,
@@ -59,12 +64,12 @@ def train_transfer(job: TransferJob, progress: Progress, stop: StopFlag | None =
     """
     if stop is None:
         with listening_for_stop() as flag:
-            return train_transfer(job, progress, flag)
+            return train_transfer(job, progress, flag, ranks)
     if job.num_threads:
         torch.set_num_threads(job.num_threads)
-    training = _Training(job)
+    training = _Training(job, ranks)
     training.restore()
-    with contextlib.closing(RunFiles(job.runs_folder, training.steps_done)) as runs:
+    with contextlib.closing(RunFiles(job.runs_folder, training.steps_done, writes=ranks.is_first)) as runs:
         training.run(progress, stop, runs)
     return training.finish()
 
@@ -72,8 +77,8 @@ def train_transfer(job: TransferJob, progress: Progress, stop: StopFlag | None =
 class _Training:
     """One training: data, model, optimizer, and the history of its steps."""
 
-    def __init__(self, job: TransferJob) -> None:
-        self.job, self.config = job, job.transfer
+    def __init__(self, job: TransferJob, ranks: Ranks = ALONE) -> None:
+        self.job, self.config, self.ranks = job, job.transfer, ranks
         self.device = choose_device(job.precision)
         self.examples = ExampleSet.open(job.examples_folder, "train")
         if not self.examples.num_examples:
@@ -87,6 +92,8 @@ class _Training:
             pack_tokens=self.config.pack_tokens,
             part_examples=self.config.part_examples,
             with_spans=self.config.span_boundary,
+            rank=ranks.rank,
+            num_ranks=ranks.size,
         )
         self.plan = plan_batches(self.examples, self.config, job.seed, job.stage)
         self.held_out = evaluation_batches(
@@ -98,6 +105,7 @@ class _Training:
             self.layout,
         )
         self.optimizer, self.learning_rate = build_optimizer(self.model, self.config.optimization, self.config.steps)
+        self.gradients = SummedGradients(self.model, ranks)
         self.history = History(self.config.steps)
         self.job_digest = fingerprint_of(job.what_bits_depend_on())
         self.steps_done = self.resumed_at = 0
@@ -106,15 +114,18 @@ class _Training:
     def restore(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
         self.steps_done, tensors = load_resume_checkpoint(
-            self.job.resume_folder, self.model, self.optimizer, self.job_digest
+            self.job.resume_folder, self.model, self.optimizer, self.job_digest, self._made_on()
         )
+        self.ranks.require_equal("the step of the checkpoint to go on from", self.steps_done)
+        self.ranks.require_equal("the sum of the weights", weights_sum(self.model))
         self.history.restore(tensors)
         self.resumed_at = self.steps_done
         _log.info(
-            "%s: %s parameters, %s, %s threads; %s train and %s held-out examples; step %s of %s",
+            "%s: %s parameters, %s, %s processes of %s threads; %s train and %s held-out examples; step %s of %s",
             self.job.stage,
             sum(parameter.numel() for parameter in self.model.parameters()),
             self.device,
+            self.ranks.size,
             torch.get_num_threads(),
             self.examples.num_examples,
             sum(len(batch.example_ids) for batch in self.held_out),
@@ -143,17 +154,18 @@ class _Training:
                     tokens_per_second=self._tokens_per_second(20),
                 )
                 self._evaluate_where_due(stop, runs)
-                if stop.signal_number is not None and done < total:
+                if self.ranks.agreed_signal(stop) is not None and done < total:
                     break
                 if done % self.config.save_every_steps == 0 and done < total:
                     self._save_resume()
         if self.steps_done < total or self._evaluation_is_due():
             folder = self._save_resume()
-            assert stop.signal_number is not None
+            signal_number = self.ranks.agreed_signal(stop)
+            assert signal_number is not None
             raise TrainingStopped(
-                f"{self.job.stage}: stopped by signal {stop.signal_number} after step {self.steps_done} of {total}; "
+                f"{self.job.stage}: stopped by signal {signal_number} after step {self.steps_done} of {total}; "
                 f"saved as {folder.name}, run again to go on",
-                stop.signal_number,
+                signal_number,
             )
 
     def finish(self) -> dict[str, Any]:
@@ -169,18 +181,21 @@ class _Training:
         }
         last = self.history.evaluation_row(len(self.history.evaluations) - 1)
         counts |= {f"held_out_{key}": last[key] for key in EVALUATION_COLUMNS if key != "step"}
-        save_model(
-            self.job.output_folder,
-            self.model,
-            self.job.vocabulary_folder,
-            kind="pretraining",
-            card={"stage": self.job.stage, "seed": self.job.seed, **counts},
-            dtype=self.job.stored_dtype,
-        )
-        self.history.write(self.job.output_folder / "metrics.jsonl")
+        self.ranks.require_equal("the sum of the weights", weights_sum(self.model))
+        if self.ranks.is_first:
+            save_model(
+                self.job.output_folder,
+                self.model,
+                self.job.vocabulary_folder,
+                kind="pretraining",
+                card={"stage": self.job.stage, "seed": self.job.seed, **counts},
+                dtype=self.job.stored_dtype,
+            )
+            self.history.write(self.job.output_folder / "metrics.jsonl")
         return counts | {
             "start": self.start_report,
             "device": str(self.device),
+            "processes": self.ranks.size,
             "num_threads": torch.get_num_threads(),
             "resumed_at_step": self.resumed_at,
             "seconds": sum(self.step_seconds),
@@ -202,16 +217,19 @@ class _Training:
     def _step(self, batch: DrawnBatch, runs: RunFiles) -> None:
         """Do one optimizer step, or raise before it where a number is not finite."""
         step, started = self.steps_done, time.perf_counter()
-        self.optimizer.zero_grad(set_to_none=True)
-        sums = dict.fromkeys(SUMMED_COLUMNS, 0.0)
+        self.gradients.begin()
+        totals = torch.zeros(len(SUMMED_COLUMNS), dtype=torch.float64, device=self.device.device)
         for number, part in enumerate(batch.parts):
-            seed_dropout(self.model, seed_of(self.job.seed, self.job.stage, "dropout", step, number))
+            seed_dropout(self.model, seed_of(self.job.seed, self.job.stage, "dropout", step, batch.first_part + number))
+            if number == len(batch.parts) - 1:
+                self.gradients.begin_last_part()
             with self.device.autocast():
                 output = self.model(part.to(self.device.device), batch.counts)
             output.loss.backward()
-            for name in SUMMED_COLUMNS:
-                value = getattr(output, name)
-                sums[name] += float(value.detach() if isinstance(value, torch.Tensor) else value)
+            values = (torch.as_tensor(getattr(output, name), dtype=torch.float64) for name in SUMMED_COLUMNS)
+            totals += torch.stack([value.detach().to(totals.device) for value in values])
+        self.gradients.finish()
+        sums = dict(zip(SUMMED_COLUMNS, self.ranks.total(totals).tolist(), strict=True))
         norm = clip_gradients(self.model, self.config.optimization.max_gradient_norm)
         loss = sums["loss"]
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -243,22 +261,30 @@ class _Training:
 
     def _evaluate_where_due(self, stop: StopFlag, runs: RunFiles) -> None:
         if self._evaluation_is_due():
-            values = evaluate_pretraining(self.model, self.held_out, self.device, stop)
+            values = evaluate_pretraining(self.model, self.held_out, self.device, stop, self.ranks)
             if values is not None:
                 values["step"] = self.steps_done
                 self.history.evaluations.append(tuple(float(values[name]) for name in EVALUATION_COLUMNS))
                 runs.write(self.history.evaluation_row(len(self.history.evaluations) - 1))
 
     def _save_resume(self) -> Path:
-        return save_resume_checkpoint(
-            self.job.resume_folder,
-            self.steps_done,
-            self.model,
-            self.optimizer,
-            self.history.tensors(),
-            self.job_digest,
-            self.config.keep_checkpoints,
-        )
+        """Save a checkpoint on the first rank while the others wait."""
+        if self.ranks.is_first:
+            save_resume_checkpoint(
+                self.job.resume_folder,
+                self.steps_done,
+                self.model,
+                self.optimizer,
+                self.history.tensors(),
+                self.job_digest,
+                self.config.keep_checkpoints,
+                self._made_on(),
+            )
+        self.ranks.wait_for_all()
+        return checkpoint_folder(self.job.resume_folder, self.steps_done)
+
+    def _made_on(self) -> str:
+        return f"{self.device}, {self.ranks.size} processes"
 
     def _tokens_per_second(self, num_steps: int) -> float:
         """Return the rate over the last `num_steps` steps of this process; 0 before the first."""

@@ -2,7 +2,8 @@
 
 Torch's threads, its memory and the C library's allocator settings stay out of the caller. The child is in the caller's
 process group, so whatever stops the group stops it; a signal to the caller alone is passed on, and a child whose
-parent is gone stops by itself. Torch is not imported here.
+parent is gone stops by itself. Where a job is for several processes, the child starts them (`launch.py`). Torch is not
+imported here.
 
 The C library and OpenMP read their settings once, when a process begins. Those of the allocator keep freed memory in
 the process instead of giving it back and faulting it in again at each step, a third of the time of a small model's
@@ -66,7 +67,7 @@ def run_job(job_path: Path, progress: Progress) -> dict[str, Any]:
                 elif event.get("event") == "result":
                     result = event["counts"]
                 elif event.get("event") == "error":
-                    error = _error_of(event)
+                    error = error or _error_of(event)  # of several processes the first one knows why
             child.wait()
         except BaseException:
             _end(child)
@@ -136,7 +137,7 @@ def _error_of(event: dict[str, Any]) -> errors.BertlineError:
 def _describe_death(returncode: int, log_path: Path) -> str:
     with log_path.open(encoding="utf-8", errors="replace") as log:
         last = "".join(collections.deque(log, maxlen=_LOG_LINES)).strip()
-    if returncode == -signal.SIGKILL:
+    if returncode in (-signal.SIGKILL, 128 + signal.SIGKILL):
         what = "the training process was killed (out of memory?); lower batch_examples, or run again to go on"
     elif returncode < 0:
         what = f"the training process died of {signal.Signals(-returncode).name}; run again to go on"

@@ -32,6 +32,7 @@ def save_resume_checkpoint(
     history: Mapping[str, Tensor],
     job_digest: str,
     keep: int = 2,
+    made_on: str = "",
 ) -> Path:
     """Write `folder/step-N` and remove all but the newest `keep`.
 
@@ -43,9 +44,10 @@ def save_resume_checkpoint(
         history: what else is to come back, by name.
         job_digest: digest of all that the training depends on; a checkpoint of another job is not taken.
         keep: checkpoints that stay, at least 1.
+        made_on: device, format and number of processes, for the warning that another is not exact.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    aside, final = folder / f"writing-{step}", folder / f"step-{step}"
+    aside, final = folder / f"writing-{step}", checkpoint_folder(folder, step)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     parts: tuple[Mapping[str, Tensor], ...] = (model.state_dict(), _moments(model, optimizer), history)
@@ -55,6 +57,7 @@ def save_resume_checkpoint(
     state = {
         "step": step,
         "job": job_digest,
+        "made_on": made_on,
         "sha256": {name: digest_of_file(aside / name) for name in _FILES},
     }
     (aside / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
@@ -68,7 +71,7 @@ def save_resume_checkpoint(
 
 
 def load_resume_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, job_digest: str
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, job_digest: str, made_on: str = ""
 ) -> tuple[int, dict[str, Tensor]]:
     """Bring model and optimizer to the newest whole checkpoint of this job.
 
@@ -88,12 +91,24 @@ def load_resume_checkpoint(
                 if own == {name: tensor.shape for name, tensor in weights.items()}:
                     model.load_state_dict(weights)
                     _restore_moments(model, optimizer, moments)
+                    _compare_machines(checkpoint, made_on)
                     return step, history
                 fault = "its weights are those of another model"
         _log.warning("checkpoint %s is passed over: %s", checkpoint, fault)
     if found:
         _log.warning("none of %s checkpoints in %s can be taken; training begins again at step 0", len(found), folder)
     return 0, {}
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Return where the checkpoint of a step lies."""
+    return folder / f"step-{step}"
+
+
+def weights_sum(model: nn.Module) -> float:
+    """Return the sum of all weights, to see that two processes have the same."""
+    with torch.no_grad():
+        return float(sum(parameter.double().sum() for parameter in model.parameters()))
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
@@ -118,6 +133,14 @@ def _fault_of(checkpoint: Path, job_digest: str) -> str | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"damaged ({type(error).__name__}: {error})"
     return None
+
+
+def _compare_machines(checkpoint: Path, made_on: str) -> None:
+    before = json.loads((checkpoint / "state.json").read_text(encoding="utf-8")).get("made_on")
+    if before != made_on:
+        _log.warning(
+            "%s was made on %s, this is %s; training goes on, but not to the same bits", checkpoint, before, made_on
+        )
 
 
 def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -16,17 +16,27 @@ from bert_core.training.batches import DrawnBatch
 class RunFiles:
     """Writes to one folder while training runs."""
 
-    def __init__(self, folder: Path, first_step: int) -> None:
-        """Open the folder; events after `first_step`, from a run that was killed, are hidden."""
+    def __init__(self, folder: Path, first_step: int, *, writes: bool = True) -> None:
+        """Open the folder; events after `first_step`, from a run that was killed, are hidden.
+
+        Args:
+            folder: is made where it is not there.
+            first_step: steps done.
+            writes: False for ranks that leave writing to the first one.
+        """
+        self._folder, self._writes = folder, writes
+        if not writes:
+            return
         from torch.utils.tensorboard.writer import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
         self._live = (folder / "live.jsonl").open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Take note of one row of metrics."""
+        if not self._writes:
+            return
         self._live.write(json.dumps(row) + "\n")
         self._live.flush()
         for name, value in row.items():
@@ -37,6 +47,8 @@ class RunFiles:
     def dump_batch(self, step: int, batch: DrawnBatch, reason: str, entries: list[str]) -> Path:
         """Write which examples and tokens a bad batch had, by the vocabulary's `entries`; return the file."""
         path = self._folder / f"bad-batch-step-{step}.json"
+        if not self._writes:
+            return path
         content = {
             "step": step,
             "reason": reason,
@@ -51,5 +63,6 @@ class RunFiles:
 
     def close(self) -> None:
         """Close the files."""
-        self._live.close()
-        self._events.close()
+        if self._writes:
+            self._live.close()
+            self._events.close()
