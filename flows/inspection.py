@@ -84,7 +84,7 @@ def print_stage(
     elif kind == "examples":
         shown = _examples_shown(line, stage, look)
     elif look.page is not None:
-        known = ", ".join(f"examples/{name}" for name in line.recipe.transfers())
+        known = ", ".join(name for name, each in line.stages.items() if each.kind == "examples")
         raise RequestError(f"--html shows examples: name one of {known}, or a training with --step; got {stage!r}")
     elif not stage:
         _print_standing(line, console)

@@ -64,10 +64,11 @@ def materialize(
 
     wanted = parse_epochs(epochs)
     line = open_line(LineRequest(recipe=recipe, overrides=overrides))
-    name = stage.removeprefix("examples/")
-    if name not in line.recipe.transfers():
+    of_examples = stage if stage.startswith("examples/") else f"examples/{stage}"
+    if of_examples not in line.stages:
         raise RequestError(f"{stage!r} has no examples to mask; name one of {', '.join(line.recipe.transfers())}")
-    (examples,), (vocabulary,) = line.outputs_of(f"examples/{name}"), line.outputs_of("vocabulary")
+    name = of_examples.split("/")[1]
+    (examples,), (vocabulary,) = line.outputs_of(of_examples), line.outputs_of("vocabulary")
     if out.exists() or out.is_symlink():
         raise RequestError(f"--out {str(out)!r} is there already and is never written over; name a new folder")
     if not out.parent.is_dir():

@@ -99,19 +99,19 @@ def step_sample(line: Line, stage: str, step: int) -> StepSample:
     from bert_core.examples.inspect import sample_view
     from bert_core.stages.build import transfer_job
     from bert_core.training.job import TransferJob
-    from bert_core.training.step import rows_of_step
+    from bert_core.training.step import phase_and_rows_of_step
 
     described = line.stage(stage)
     nowhere = dict.fromkeys(("output_folder", "resume_folder", "runs_folder"), ".")  # nothing is written
     job = TransferJob.from_dict(transfer_job(line, described) | nowhere)
     if step > job.transfer.steps:
         raise RequestError(f"step {step} is not among the {job.transfer.steps} steps of {stage!r}")
-    epoch, rows = rows_of_step(job, step)
+    phase, epoch, rows = phase_and_rows_of_step(job, step)
     views = sample_view(
-        job.examples_folder, "train", job.vocabulary_folder, rows.tolist(), [job.transfer.masking], job.seed, [epoch]
+        phase.folder, "train", job.vocabulary_folder, rows.tolist(), [job.transfer.masking], job.seed, [epoch]
     )
     return StepSample(
-        examples_stage=described.parents["examples"],
+        examples_stage=described.parents["examples" if phase.folder == job.examples_folder else "long_examples"],
         step=step,
         num_steps=job.transfer.steps,
         epoch=epoch,

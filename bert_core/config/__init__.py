@@ -8,12 +8,13 @@ from bert_core.config.loading import load_recipe
 from bert_core.config.recipe import Recipe
 from bert_core.config.tasks import FineTuneConfig, TaskConfig, TaskSource
 from bert_core.config.text import CorpusConfig, ExamplesConfig, MaskingConfig, VocabularyConfig, WordsConfig
-from bert_core.config.transfer import ModelConfig, OptimizationConfig, TransferConfig
+from bert_core.config.transfer import LongPhaseConfig, ModelConfig, OptimizationConfig, TransferConfig
 
 __all__ = [
     "CorpusConfig",
     "ExamplesConfig",
     "FineTuneConfig",
+    "LongPhaseConfig",
     "MaskingConfig",
     "ModelConfig",
     "OptimizationConfig",

@@ -56,6 +56,15 @@ class OptimizationConfig(Part):
     """Factor on the learning rate from each layer to the one below it; 1 for none."""
 
 
+class LongPhaseConfig(Part):
+    """A last phase of a stage on long examples: short ones are cheap, and long ones teach the later positions."""
+
+    max_tokens: int = Field(default=512, ge=16, le=512)
+    """Longest example of the phase with its special tokens, above `examples.max_tokens`, tokens."""
+    step_share: float = Field(default=0.1, gt=0.0, lt=1.0)
+    """Share of the stage's steps, the last ones (Devlin et al. 2019), above 0 to 1."""
+
+
 class TransferConfig(Part):
     """One stage of pretraining over one corpus: MLM, and next sentence or sentence order where there are pairs."""
 
@@ -65,6 +74,9 @@ class TransferConfig(Part):
     """task_transfer only: tasks whose training texts it reads."""
     examples: ExamplesConfig = Field(default_factory=ExamplesConfig)
     """How its examples are built."""
+    long_phase: LongPhaseConfig | None = None
+    """Ends the stage on longer examples of the same documents, as many in a step as before, in parts of about as many
+    tokens as before; empty for one length throughout."""
     masking: MaskingConfig = Field(default_factory=MaskingConfig)
     """How its examples are masked; read by training only."""
     steps: int = Field(default=10_000, ge=1)
@@ -92,6 +104,38 @@ class TransferConfig(Part):
     """Steps between checkpoints from which a killed run goes on."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Newest checkpoints that are kept while the stage runs; an older one is taken where a newer one is damaged."""
+
+    def first_long_step(self) -> int:
+        """Return the first step (from 0) of the long phase, `steps` where there is none.
+
+        Example: 1,000 steps with a share of 0.1 give 900.
+        """
+        return self.steps - (round(self.steps * self.long_phase.step_share) if self.long_phase is not None else 0)
+
+    def long_examples(self) -> ExamplesConfig:
+        """Return how the examples of the long phase are built; there must be one."""
+        assert self.long_phase is not None
+        return self.examples.model_copy(update={"max_tokens": self.long_phase.max_tokens})
+
+    def as_long_phase(self) -> "TransferConfig":
+        """Return the settings of the long phase: its examples, rows that hold them, parts of as many tokens.
+
+        Example: parts of 32 examples of 128 tokens become parts of 8 of 512.
+        """
+        examples = self.long_examples()
+        part_tokens = (self.part_examples or self.batch_examples) * self.examples.max_tokens
+        rows = None if self.pack_tokens is None else max(self.pack_tokens, examples.max_tokens)
+        parts = max(1, part_tokens // examples.max_tokens)
+        return self.model_copy(update={"examples": examples, "pack_tokens": rows, "part_examples": parts})
+
+    @model_validator(mode="after")
+    def _long_phase_is_longer(self) -> "TransferConfig":
+        if self.long_phase is not None and self.long_phase.max_tokens <= self.examples.max_tokens:
+            raise ValueError(
+                f"long_phase.max_tokens is {self.long_phase.max_tokens}, expected more than examples.max_tokens, "
+                f"{self.examples.max_tokens}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _examples_fit_rows(self) -> "TransferConfig":

@@ -189,7 +189,7 @@ def _build_tokens(line: Line, stage: Stage, build: Build, progress: Progress) ->
 def _build_examples(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
     from bert_core.examples.pairs import build_examples
 
-    config: ExamplesConfig = line.recipe.transfers()[stage.id.split("/")[1]].examples
+    config: ExamplesConfig = stage.source
     tokens, vocabulary = _folder(line, stage, "tokens"), _folder(line, stage, "vocabulary")
     return build_examples(tokens, vocabulary, config, line.recipe.seed, build.folder, progress)
 
@@ -209,6 +209,9 @@ def transfer_job(line: Line, stage: Stage) -> dict[str, Any]:
         "kind": "transfer",
         "stage": stage.id,
         "examples_folder": str(_folder(line, stage, "examples")),
+        "long_examples_folder": (
+            str(_folder(line, stage, "long_examples")) if "long_examples" in stage.parents else None
+        ),
         "vocabulary_folder": str(_folder(line, stage, "vocabulary")),
         "start": str(start) if start is not None else None,
         "model": line.recipe.model.plain(),

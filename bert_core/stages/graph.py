@@ -29,7 +29,7 @@ CODE_VERSIONS = {
     "vocabulary": 1,
     "tokens": 2,
     "examples": 3,
-    "transfer": 3,
+    "transfer": 4,
     "labelled": 2,
     "fine_tune": 1,
     "tfidf": 1,
@@ -108,15 +108,8 @@ def build_graph(recipe: Recipe, base: Path) -> dict[str, Stage]:
         add(_tokens(recipe, name, base))
     before: str | None = None
     for name, transfer in recipe.transfers().items():
-        corpus = TASK_TEXTS if name == "task_transfer" else str(transfer.corpus)
-        add(
-            Stage(
-                id=f"examples/{name}",
-                kind="examples",
-                settings={"examples": transfer.examples.plain(), "seed": recipe.seed},
-                parents={"tokens": f"tokens/{corpus}", "vocabulary": "vocabulary"},
-            )
-        )
+        for stage in _examples(recipe, name, transfer):
+            add(stage)
         add(_transfer(recipe, name, transfer, before, base))
         before = name
     for name, task in recipe.tasks.items():
@@ -203,8 +196,28 @@ def _tokens(recipe: Recipe, name: str, base: Path) -> Stage:
     )
 
 
+def _examples(recipe: Recipe, name: str, transfer: TransferConfig) -> list[Stage]:
+    """The examples of a stage, and those of its long phase where it has one."""
+    corpus = TASK_TEXTS if name == "task_transfer" else str(transfer.corpus)
+    configs = {f"examples/{name}": transfer.examples}
+    if transfer.long_phase is not None:
+        configs[f"examples/{name}/long"] = transfer.long_examples()
+    return [
+        Stage(
+            id=stage_id,
+            kind="examples",
+            settings={"examples": config.plain(), "seed": recipe.seed},
+            parents={"tokens": f"tokens/{corpus}", "vocabulary": "vocabulary"},
+            source=config,
+        )
+        for stage_id, config in configs.items()
+    ]
+
+
 def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str | None, base: Path) -> Stage:
     parents = {"examples": f"examples/{name}", "vocabulary": "vocabulary"}
+    if transfer.long_phase is not None:
+        parents["long_examples"] = f"examples/{name}/long"
     raw: dict[str, str] = {}
     start: Path | str | None = None
     settings = {

@@ -42,6 +42,7 @@ EVALUATION_COLUMNS = (
     "nsp_accuracy",
     "boundary_accuracy",
     "examples",
+    "max_tokens",
 )
 _EXAMPLES, _TOKENS = STEP_COLUMNS.index("examples"), STEP_COLUMNS.index("tokens")
 NUM_TRAIN_ROWS = 200
@@ -97,7 +98,8 @@ class History:
     def evaluation_row(self, index: int) -> dict[str, Any]:
         """Return one evaluation as a row of metrics.jsonl."""
         values = dict(zip(EVALUATION_COLUMNS, self.evaluations[index], strict=True))
-        return {"split": "held_out", **values, "step": int(values["step"]), "examples": int(values["examples"])}
+        whole = {name: int(values[name]) for name in ("step", "examples", "max_tokens")}
+        return {"split": "held_out", **values, **whole}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all rows of metrics.jsonl, by step, train before held_out."""

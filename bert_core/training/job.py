@@ -36,6 +36,8 @@ class TransferJob:
     """Gets what need not be the same twice: TensorBoard events, timings, dumps of bad batches."""
     start: str | None = None
     """Model folder or hub name; None for random weights."""
+    long_examples_folder: Path | None = None
+    """Holds the `train` and `held_out` shards of the long phase; None where there is none."""
     stage: str = "transfer"
     """Name of the stage, for the model card and the order of batches."""
     num_threads: int = 0
@@ -79,6 +81,14 @@ class TransferJob:
                 values[name] = model.model_validate(values[name])
             for part in ("examples_folder", "vocabulary_folder", "output_folder", "resume_folder", "runs_folder"):
                 values[part] = Path(values[part])
-            return cls(**values)
+            if values.get("long_examples_folder") is not None:
+                values["long_examples_folder"] = Path(values["long_examples_folder"])
+            job = cls(**values)
         except (ValidationError, KeyError, TypeError) as error:
             raise RequestError(f"job of kind 'transfer' cannot be read: {error}") from error
+        if (job.long_examples_folder is None) != (job.transfer.long_phase is None):
+            raise RequestError(
+                f"job of kind 'transfer' has long_examples_folder {job.long_examples_folder} and long_phase "
+                f"{job.transfer.long_phase}, expected both or neither"
+            )
+        return job

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from bert_core.errors import RequestError, TrainingError
+from bert_core.errors import TrainingError
 from bert_core.examples.masking import MaskVocabulary
 from bert_core.examples.reader import ExampleSet
 from bert_core.model.dropout import seed_dropout
@@ -36,7 +36,7 @@ from bert_core.training.ranks import ALONE, Ranks
 from bert_core.training.resume import checkpoint_folder, load_resume_checkpoint, save_resume_checkpoint, weights_sum
 from bert_core.training.run_files import RunFiles
 from bert_core.training.start import start_model
-from bert_core.training.step import plan_batches
+from bert_core.training.step import Phase, phase_of, plan_phases
 from bert_core.training.stopping import StopFlag, TrainingStopped, listening_for_stop
 
 _log = logging.getLogger(__name__)
@@ -80,30 +80,11 @@ class _Training:
     def __init__(self, job: TransferJob, ranks: Ranks = ALONE) -> None:
         self.job, self.config, self.ranks = job, job.transfer, ranks
         self.device = choose_device(job.precision)
-        self.examples = ExampleSet.open(job.examples_folder, "train")
-        if not self.examples.num_examples:
-            raise RequestError(f"{job.examples_folder}: no train examples; is the corpus too small?")
+        self.phases = plan_phases(job)
         self.vocabulary = MaskVocabulary.from_folder(job.vocabulary_folder, job.transfer.masking)
         self.model, self.start_report = start_model(job)
         self.model.to(self.device.device)
-        self.layout = Layout(
-            pad_id=self.model.config.pad_token_id,
-            length_multiple=LENGTH_MULTIPLE.get(self.device.device.type, 8),
-            pack_tokens=self.config.pack_tokens,
-            part_examples=self.config.part_examples,
-            with_spans=self.config.span_boundary,
-            rank=ranks.rank,
-            num_ranks=ranks.size,
-        )
-        self.plan = plan_batches(self.examples, self.config, job.seed, job.stage)
-        self.held_out = evaluation_batches(
-            ExampleSet.open(job.examples_folder, "held_out"),
-            self.config.batch_examples,
-            self.config.masking,
-            self.vocabulary,
-            job.seed,
-            self.layout,
-        )
+        self.held_out = {phase.first_step: self._draw_held_out(phase) for phase in self.phases}
         self.optimizer, self.learning_rate = build_optimizer(self.model, self.config.optimization, self.config.steps)
         self.gradients = SummedGradients(self.model, ranks)
         self.history = History(self.config.steps)
@@ -127,8 +108,8 @@ class _Training:
             self.device,
             self.ranks.size,
             torch.get_num_threads(),
-            self.examples.num_examples,
-            sum(len(batch.example_ids) for batch in self.held_out),
+            sum(phase.examples.num_examples for phase in self.phases),
+            sum(len(batch.example_ids) for held_out in self.held_out.values() for batch in held_out),
             self.steps_done,
             self.config.steps,
         )
@@ -180,7 +161,7 @@ class _Training:
             "train_mlm_loss": row["mlm_loss"],
         }
         last = self.history.evaluation_row(len(self.history.evaluations) - 1)
-        counts |= {f"held_out_{key}": last[key] for key in EVALUATION_COLUMNS if key != "step"}
+        counts |= {f"held_out_{key}": last[key] for key in EVALUATION_COLUMNS if key not in ("step", "max_tokens")}
         self.ranks.require_equal("the sum of the weights", weights_sum(self.model))
         if self.ranks.is_first:
             save_model(
@@ -202,17 +183,27 @@ class _Training:
             "tokens_per_second": self._tokens_per_second(len(self.step_seconds)),
         }
 
-    def _draw(self, step: int) -> DrawnBatch:
-        epoch, rows = self.plan.rows(step)
-        return draw_batch(
-            self.examples,
-            rows,
-            self.config.masking,
-            self.vocabulary,
-            self.job.seed,
-            epoch,
-            self.layout,
+    def _layout(self, phase: Phase) -> Layout:
+        return Layout(
+            pad_id=self.model.config.pad_token_id,
+            length_multiple=LENGTH_MULTIPLE.get(self.device.device.type, 8),
+            pack_tokens=phase.pack_tokens,
+            part_examples=phase.part_examples,
+            with_spans=self.config.span_boundary,
+            rank=self.ranks.rank,
+            num_ranks=self.ranks.size,
         )
+
+    def _draw(self, step: int) -> DrawnBatch:
+        phase = phase_of(self.phases, step)
+        epoch, rows = phase.rows(step)
+        masking, vocabulary, seed = self.config.masking, self.vocabulary, self.job.seed
+        return draw_batch(phase.examples, rows, masking, vocabulary, seed, epoch, self._layout(phase))
+
+    def _draw_held_out(self, phase: Phase) -> list[DrawnBatch]:
+        examples, batch_examples = ExampleSet.open(phase.folder, "held_out"), self.config.batch_examples
+        masking, vocabulary, seed = self.config.masking, self.vocabulary, self.job.seed
+        return evaluation_batches(examples, batch_examples, masking, vocabulary, seed, self._layout(phase))
 
     def _step(self, batch: DrawnBatch, runs: RunFiles) -> None:
         """Do one optimizer step, or raise before it where a number is not finite."""
@@ -261,9 +252,11 @@ class _Training:
 
     def _evaluate_where_due(self, stop: StopFlag, runs: RunFiles) -> None:
         if self._evaluation_is_due():
-            values = evaluate_pretraining(self.model, self.held_out, self.device, stop, self.ranks)
+            phase = phase_of(self.phases, self.steps_done - 1)
+            held_out = self.held_out[phase.first_step]
+            values = evaluate_pretraining(self.model, held_out, self.device, stop, self.ranks)
             if values is not None:
-                values["step"] = self.steps_done
+                values |= {"step": self.steps_done, "max_tokens": phase.max_tokens}
                 self.history.evaluations.append(tuple(float(values[name]) for name in EVALUATION_COLUMNS))
                 runs.write(self.history.evaluation_row(len(self.history.evaluations) - 1))
 

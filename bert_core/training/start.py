@@ -33,9 +33,12 @@ def start_model(job: TransferJob) -> tuple[BertForPretraining, str]:
                 f"{job.start}: {config.vocab_size} token embeddings, but the vocabulary has {num_entries} entries; "
                 "take the vocabulary of that model"
             )
-    if job.transfer.examples.max_tokens > config.max_position_embeddings:
+    long = job.transfer.long_phase
+    setting = "examples.max_tokens" if long is None else "long_phase.max_tokens"
+    max_tokens = job.transfer.examples.max_tokens if long is None else long.max_tokens
+    if max_tokens > config.max_position_embeddings:
         raise CheckpointError(
-            f"examples of {job.transfer.examples.max_tokens} tokens, but the model knows "
-            f"{config.max_position_embeddings} positions; lower examples.max_tokens"
+            f"examples of {max_tokens} tokens, but the model knows {config.max_position_embeddings} positions; "
+            f"lower {setting}"
         )
     return model, report

@@ -76,6 +76,17 @@ def test_a_step_of_another_round_is_of_its_epoch(line: Line) -> None:
     assert {masked.epoch for view in found.views for masked in view.masks} == {1}
 
 
+def test_steps_of_both_phases_are_shown_with_their_examples(line: Line) -> None:
+    long_phase = "pretrain.long_phase={max_tokens: 60, step_share: 0.5}"
+    two = open_line(LineRequest(recipe=line.request.recipe, overrides=(*line.request.overrides, long_phase)))
+    run_stage(two, "examples/pretrain/long")
+    for step, stage in ((2, "examples/pretrain"), (3, "examples/pretrain/long")):
+        found = step_sample(two, "pretrain", step)
+        assert (found.examples_stage, found.epoch) == (stage, 0)
+        assert (max(len(view.masks[0].tokens) for view in found.views) > 48) == stage.endswith("/long")
+    assert sample_of(two, "examples/pretrain/long", name="train", first_row=0, num_rows=1, epochs=(0,))
+
+
 def test_the_terminal_shows_the_whole_batch_and_refuses_what_would_alter_it(line: Line) -> None:
     text = shown(line, "pretrain", Look(step=2))
     assert text.startswith("Step 2 of 4 of pretrain: 4 examples, epoch 0.\n")

@@ -150,3 +150,17 @@ def test_every_output_can_be_traced_to_raw_files_with_digests(opened):
 
 def _standing(line: Line, stage_id: str):
     return line.outputs_of(stage_id) if line.stages[stage_id].kind in DATA_KINDS else []
+
+
+LONG_PHASE = "pretrain.long_phase={max_tokens: 64, step_share: 0.5}"
+
+
+def test_a_long_phase_has_examples_of_its_own_and_its_share_rebuilds_none(opened):
+    assert "examples/pretrain/long" not in opened().stages
+    line = opened(LONG_PHASE)
+    assert line.stages["pretrain"].parents["long_examples"] == "examples/pretrain/long"
+    build_data(line)
+    assert planned(opened(LONG_PHASE)) == {}
+    assert planned(opened(LONG_PHASE, "pretrain.long_phase.step_share=0.25")) == {}
+    assert planned(opened()) == {}
+    assert set(planned(opened("pretrain.long_phase={max_tokens: 60}"))) == {"examples/pretrain/long"}

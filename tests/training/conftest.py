@@ -118,11 +118,25 @@ def pretraining_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     """An examples folder (60 train examples in 2 rounds, 12 held out) and its vocabulary folder."""
     examples, vocabulary = tmp_path_factory.mktemp("examples"), tmp_path_factory.mktemp("vocabulary")
     write_vocabulary(PRETRAINING_ENTRIES, True, vocabulary)
+    _write_examples(examples, 12)
+    return examples, vocabulary
+
+
+@pytest.fixture(scope="session")
+def long_examples_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Examples like those of `pretraining_folders`, up to 48 tokens."""
+    folder = tmp_path_factory.mktemp("long_examples")
+    _write_examples(folder, 23)
+    return folder
+
+
+def _write_examples(folder: Path, longest_side: int) -> None:
+    """Write 60 train examples in 2 rounds and 12 held-out ones, each side shorter than `longest_side` tokens."""
     for name, num_rows, num_rounds in (("train", 60, 2), ("held_out", 12, 1)):
         generator = np.random.default_rng(num_rows)
         rows: dict[str, list] = {field: [] for field in examples_schema(len(PRETRAINING_ENTRIES)).names}
         for row in range(num_rows):
-            length_a, length_b = generator.integers(1, 12, 2)
+            length_a, length_b = generator.integers(1, longest_side, 2)
             first = int(generator.integers(5, 40))  # the text counts upwards, so that there is something to learn
             tokens = [5 + (first + place) % 45 for place in range(length_a + length_b)]
             input_ids = [2, *tokens[:length_a], 3, *tokens[length_a:], 3]
@@ -139,5 +153,4 @@ def pretraining_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
             for field, column in rows.items():
                 column.append(values.get(field, 0))
         schema = examples_schema(len(PRETRAINING_ENTRIES))
-        write_shards(examples, name, schema, [pa.table(rows, schema=schema)])
-    return examples, vocabulary
+        write_shards(folder, name, schema, [pa.table(rows, schema=schema)])

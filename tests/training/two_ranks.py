@@ -99,10 +99,10 @@ def compare_buckets(job: TransferJob, ranks: Ranks) -> int:
     training.model(part).loss.backward()
     expected = [ranks.total(each.grad.clone()) for each in training.model.parameters() if each.grad is not None]
     small = SummedGradients(training.model, ranks, bucket_bytes=1000)
-    for is_last in (False, True):  # gradients of two passes add up
+    for overlaps in (False, True):  # with the last backward pass, or after it
         small.begin()
-        for _ in range(2):
-            if is_last:
+        for is_last in (False, True):  # gradients of two parts add up
+            if is_last and overlaps:
                 small.begin_last_part()
             seed_dropout(training.model, 1)
             training.model(part).loss.backward()
