@@ -1,4 +1,4 @@
-"""A stage that ends on long examples: which step reads what, one learning rate, exact resumption in and across phases."""
+"""A stage that ends on long examples: which step reads what, one learning rate, exact resumption across phases."""
 
 import dataclasses
 import json

@@ -179,7 +179,7 @@ def test_out_of_memory_says_what_to_change(tmp_path: Path):
     script = (
         "import sys, bert_core.training.__main__ as main\n"
         "def fail(*_): raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')\n"
-        "main._run = fail\n"
+        "main._read, main._run = lambda *_: {}, fail\n"
         "sys.exit(main.main(['job.json']))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
