@@ -1,4 +1,4 @@
-"""The command line, `bertline`: init, plan, run, inspect, materialize, predict, verify.
+"""The command line, `bertline`: init, plan, run, study, inspect, materialize, predict, verify.
 
 Each command reads its words, calls one function, and shows what came back. Heavy libraries are imported inside the
 commands, so that those that need no flow answer at once. Exit codes: 0 done, 1 the work failed, 2 the request was
@@ -7,6 +7,7 @@ wrong; the message says what, where, why and what to do. BERTLINE_DEBUG=1 shows 
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -87,8 +88,38 @@ def run(
 
     from flows.command import run_here
 
+    _until_interrupted(
+        lambda: run_here(line, decisions, from_stage=from_stage or "", only_stage=only or "", force=force)
+    )
+
+
+@app.command()
+def study(
+    recipe: RecipeArgument,
+    settings: SetOption = None,
+    only_plan: Annotated[bool, typer.Option("--plan", help="Show what it would do and why; start nothing.")] = False,
+) -> None:
+    """Fine-tune from every order of transfers with several seeds, and say which of them differ."""
+    from bert_core.stages.line import LineRequest, open_line
+    from bert_core.stages.plan import plan_line
+
+    line = open_line(LineRequest(recipe=recipe, overrides=tuple(settings or ()), study=True))
+    wanted = line.with_ancestors(line.study_stages())
+    decisions = [decision for decision in plan_line(line) if decision.stage in wanted]
+    if only_plan:
+        from flows.terminal import print_plan
+
+        print_plan(line, decisions)
+        return
+    from flows.command import run_here
+
+    _until_interrupted(lambda: run_here(line, decisions))
+
+
+def _until_interrupted(work: Callable[[], None]) -> None:
+    """Do the work; after Ctrl-C say what is kept, and leave."""
     try:
-        run_here(line, decisions, from_stage=from_stage or "", only=only or "", force=force)
+        work()
     except KeyboardInterrupt:
         typer.echo("bertline: interrupted; what is sealed or checkpointed is kept, run again to go on", err=True)
         sys.stdout.flush()

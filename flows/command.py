@@ -1,13 +1,14 @@
-"""`bertline run`: the transfer flow in this process, against a server of its own or the one the user set.
+"""`bertline run` and `bertline study`: a flow in this process, against a server of its own or the one the user set.
 
 The plan is shown first; while stages run, a bar or now and then a line tells how far they are; at the end stand the
-tables of stages and scores and the path of the report.
+tables of stages and scores, or those of the study, and the path of the report.
 """
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -15,18 +16,16 @@ from rich.text import Text
 from bert_core.stages.line import Line
 from bert_core.stages.plan import Decision
 from flows.embedded import let_records_arrive, server_for_run, set_prefect_defaults
-from flows.terminal import print_plan, print_results, wide_console
+from flows.terminal import print_plan, print_results, print_study, wide_console
 
 
-def run_here(line: Line, decisions: Sequence[Decision], *, from_stage: str, only: str, force: bool) -> None:
+def run_here(line: Line, decisions: Sequence[Decision], **options: Any) -> None:
     """Run a recipe whose plan is made, and show what came of it.
 
     Args:
         line: the open recipe.
         decisions: its plan, for the reader.
-        from_stage: see `flows.transfer.transfer`.
-        only: the same.
-        force: the same.
+        options: further parameters of the flow, `flows.transfer.transfer` or `flows.study.study`.
 
     Raises:
         BertlineError: of the stage that failed.
@@ -39,20 +38,12 @@ def run_here(line: Line, decisions: Sequence[Decision], *, from_stage: str, only
         from prefect.exceptions import TerminationSignal
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-        from flows.transfer import transfer
-
-        parameters = {
-            "recipe": line.request.recipe,
-            "overrides": list(line.request.overrides),
-            "from_stage": from_stage,
-            "only_stage": only,
-            "force": force,
-        }
+        flow, parameters = _flow_of(line)
         run_id = None
         try:
             # A heartbeat tells a standing server that a worker lives; here it would cost a second at the end.
             with _board(console), _interruptible(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-                state = transfer(**parameters, return_state=True)
+                state = flow(**parameters, **options, return_state=True)
             run_id = state.state_details.flow_run_id
         except TerminationSignal:
             raise KeyboardInterrupt from None
@@ -61,7 +52,22 @@ def run_here(line: Line, decisions: Sequence[Decision], *, from_stage: str, only
         summary = state.result()
     for stage in line.stages.values():
         line.forget(stage)
-    print_results(line, summary, console)
+    if line.request.study:
+        print_study(line, summary, console)
+    else:
+        print_results(line, summary, console)
+
+
+def _flow_of(line: Line) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The flow that runs a line, and the parameters that say which line it is."""
+    parameters = {"recipe": line.request.recipe, "overrides": list(line.request.overrides)}
+    if line.request.study:
+        from flows.study import study
+
+        return study, parameters
+    from flows.transfer import transfer
+
+    return transfer, parameters
 
 
 @contextmanager

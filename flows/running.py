@@ -65,6 +65,7 @@ class Run:
         from_stage: str = "",
         only_stage: str = "",
         force: bool = False,
+        study: bool = False,
     ) -> None:
         """Open the recipe, decide what would run, and publish the plan.
 
@@ -72,7 +73,9 @@ class Run:
             RequestError: the recipe, a path in it, or a stage named is not as it must be.
         """
         start_listening()
-        self.request = LineRequest(recipe=recipe, overrides=tuple(overrides or ()), run_id=str(flow_run.id or ""))
+        self.request = LineRequest(
+            recipe=recipe, overrides=tuple(overrides or ()), study=study, run_id=str(flow_run.id or "")
+        )
         self._only = only_stage or None
         named = {"from_stage": from_stage or None, "only": self._only, "force": force}
         self.line: Line = open_line(self.request)
@@ -97,7 +100,7 @@ class Run:
 
     def up_to(self, *stages: str) -> None:
         """Submit stages and all that they are built from, parents first."""
-        wanted = self._with_ancestors(stages) if self._only is None else {self._only}
+        wanted = self.line.with_ancestors(stages) if self._only is None else {self._only}
         for stage_id in self.line.stages:
             if stage_id in wanted and stage_id not in self._futures:
                 self._submit(stage_id)
@@ -127,16 +130,6 @@ class Run:
         self._futures[stage_id] = TASK_OF_KIND[stage.kind].submit(
             self.request, stage_id, inputs, stage_id in self._forced
         )
-
-    def _with_ancestors(self, stages: tuple[str, ...]) -> set[str]:
-        wanted: set[str] = set()
-        left = list(stages)
-        while left:
-            stage = self.line.stage(left.pop())
-            if stage.id not in wanted:
-                wanted.add(stage.id)
-                left += stage.parents.values()
-        return wanted
 
 
 def named_stage(run: Run, stage: str) -> str:

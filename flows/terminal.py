@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bert_core.report.study import findings, study_rows
 from bert_core.report.tables import DASH, ScoreRow, StageRow, count, duration, score_rows, size, stage_rows
 from bert_core.stages.line import Line
 from bert_core.stages.plan import Decision
+from bert_core.stages.study_scores import study_of
 from bert_core.store.manifest import Manifest
 from tasks.visible import visible
 
@@ -94,6 +96,29 @@ def print_results(line: Line, summary: "RunSummary", console: Console | None = N
     scores = score_rows(list(manifests.values()))
     if scores:
         _print_table(console, list(ScoreRow.HEADINGS), [list(score.cells()) for score in scores], left=2)
+    num_built = sum(outcome.action == "built" for outcome in summary.outcomes)
+    console.print(
+        plain(f"{num_built} built, {len(summary.outcomes) - num_built} reused; report {Path(summary.report)}"),
+        soft_wrap=True,
+    )
+
+
+def print_study(line: Line, summary: "RunSummary", console: Console | None = None) -> None:
+    """Print how the starts of each task compare, what that says, and where the report is.
+
+    Args:
+        line: the open recipe with its study, after the run.
+        summary: what became of each stage.
+        console: where to; standard output by default.
+    """
+    console = console or wide_console()
+    for study in study_of(line):
+        head, *rows = study_rows(study)
+        console.print(plain(study.task, "bold"))
+        _print_table(console, head, rows, left=1)
+        for sentence in findings(study):
+            console.print(plain(f"  {sentence}"), soft_wrap=True)
+        console.print()
     num_built = sum(outcome.action == "built" for outcome in summary.outcomes)
     console.print(
         plain(f"{num_built} built, {len(summary.outcomes) - num_built} reused; report {Path(summary.report)}"),

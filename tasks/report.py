@@ -1,5 +1,6 @@
 """Tasks that say what a run will do and what it has done: the plan before, the report after."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from prefect.client.schemas.objects import State
@@ -45,11 +46,11 @@ def publish_report(request: LineRequest, inputs: list[StageOutcome]) -> State[st
     from bert_core.report.collect import collect_run
     from bert_core.report.html import write_report
 
-    line = open_line(request)
+    line = open_line(replace(request, study=False))
     outputs = standing_outputs(line)
     folder = line.workspace.root / "runs" / line.recipe.name
     folder.mkdir(parents=True, exist_ok=True)
-    decisions = [{"stage": o.stage, "action": o.action, "reason": o.reason} for o in inputs]
+    decisions = [{"stage": o.stage, "action": o.action, "reason": o.reason} for o in inputs if o.stage in line.stages]
     recipe_text = Path(request.recipe).read_text(encoding="utf-8")
     run = collect_run(line.recipe.name, recipe_text, decisions, outputs)
     path = write_report(folder, run)

@@ -1,11 +1,12 @@
 """Recipes: what a run is made of, read from YAML into frozen typed models.
 
-`recipe.py` holds the whole, `text.py`, `transfer.py` and `tasks.py` its parts; `loading.py` reads YAML into them and
-turns every fault into one message with file and line. Neither looks at the disk beyond the recipe itself.
+`recipe.py` holds the whole, `text.py`, `transfer.py`, `tasks.py` and `study.py` its parts; `loading.py` reads YAML into
+them and turns every fault into one message with file and line. Neither looks at the disk beyond the recipe itself.
 """
 
-from bert_core.config.loading import load_recipe
+from bert_core.config.loading import load_recipe, varied
 from bert_core.config.recipe import Recipe
+from bert_core.config.study import StudyConfig
 from bert_core.config.tasks import FineTuneConfig, TaskConfig, TaskSource
 from bert_core.config.text import CorpusConfig, ExamplesConfig, MaskingConfig, VocabularyConfig, WordsConfig
 from bert_core.config.transfer import LongPhaseConfig, ModelConfig, OptimizationConfig, TransferConfig
@@ -19,10 +20,12 @@ __all__ = [
     "ModelConfig",
     "OptimizationConfig",
     "Recipe",
+    "StudyConfig",
     "TaskConfig",
     "TaskSource",
     "TransferConfig",
     "VocabularyConfig",
     "WordsConfig",
     "load_recipe",
+    "varied",
 ]

@@ -59,9 +59,33 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
             f"{path}:{_line_of(tuple(e['loc']), lines)}: {_describe(e, tuple(e['loc']))}" for e in error.errors()
         ]
     else:
+        for name in recipe.study.vary:
+            try:
+                varied(recipe, name)
+            except RecipeError as error:
+                faults.append(f"{path}:{_line_of(('study', 'vary', name), lines)}: {error}")
         if not faults:
             return recipe
     raise RecipeError("\n".join(faults))
+
+
+def varied(recipe: Recipe, name: str) -> Recipe:
+    """Return a recipe with the settings of one of its study's variants in place.
+
+    Raises:
+        RecipeError: a setting is not one of a recipe, or the values do not go together.
+    """
+    data = recipe.plain()
+    del data["study"]
+    try:
+        for override in recipe.study.vary[name]:
+            _override(data, override)
+        return Recipe.model_validate(data)
+    except RecipeError as error:
+        raise RecipeError(f"study.vary.{name}: {error}") from error
+    except ValidationError as error:
+        faults = [_describe(fault, tuple(fault["loc"])) for fault in error.errors()]
+        raise RecipeError(f"study.vary.{name}: {'; '.join(faults)}") from error
 
 
 def _note_lines(node: yaml.Node, at: _Path, lines: dict[_Path, int], faults: list[str], path: Path) -> None:

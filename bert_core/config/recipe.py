@@ -1,14 +1,15 @@
 """A recipe as a whole: one frozen class that holds its parts and checks that the names in them resolve.
 
-The parts lie beside it: `text.py`, `transfer.py`, `tasks.py`; each field is followed by a sentence with its unit. A
-stage's fingerprint covers only the parts that the stage reads (`bert_core/stages/graph.py` says which), so a changed
-learning rate never rebuilds a shard. Values that say how the work is done but not what comes out (progress, worker
-counts) do not belong in a recipe.
+The parts lie beside it: `text.py`, `transfer.py`, `tasks.py`, `study.py`; each field is followed by a sentence with its
+unit. A stage's fingerprint covers only the parts that the stage reads (`bert_core/stages/graph.py` says which), so a
+changed learning rate never rebuilds a shard. Values that say how the work is done but not what comes out (progress,
+worker counts) do not belong in a recipe.
 """
 
 from pydantic import Field, field_validator, model_validator
 
 from bert_core.config.part import Name, Part
+from bert_core.config.study import TRANSFERS_OF_ORDER, StudyConfig
 from bert_core.config.tasks import TaskConfig
 from bert_core.config.text import CorpusConfig, VocabularyConfig, WordsConfig
 from bert_core.config.transfer import ModelConfig, TransferConfig
@@ -39,6 +40,8 @@ class Recipe(Part):
     """Further pretraining on the tasks' training texts; empty to leave it out."""
     tasks: dict[Name, TaskConfig] = Field(default_factory=dict)
     """Labelled tasks by name."""
+    study: StudyConfig = Field(default_factory=StudyConfig)
+    """What `bertline study` compares."""
 
     @field_validator("seed")
     @classmethod
@@ -72,6 +75,17 @@ class Recipe(Part):
             f"vocabulary.corpora names {corpus!r}, not among corpora {sorted(self.corpora)}"
             for corpus in self.vocabulary.corpora
             if corpus not in self.corpora
+        ]
+        faults += [
+            f"study.tasks names {task!r}, not among tasks {sorted(self.tasks)}"
+            for task in self.study.tasks
+            if task not in self.tasks
+        ]
+        faults += [
+            f"study.orders has {order}, which needs {stage}; write that part or leave the order out"
+            for order in self.study.orders
+            for stage in TRANSFERS_OF_ORDER.get(order, ())
+            if stage not in self.transfers()
         ]
         if faults:
             raise ValueError("; ".join(faults))

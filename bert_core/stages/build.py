@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bert_core.config import CorpusConfig, ExamplesConfig, VocabularyConfig
+from bert_core.config import CorpusConfig, ExamplesConfig, Recipe, VocabularyConfig
 from bert_core.errors import StoreError
 from bert_core.progress import Progress, silent
 from bert_core.stages.graph import Stage
@@ -146,11 +146,16 @@ def _folders(line: Line, stage: Stage, prefix: str) -> list[Path]:
     return [output.folder for role in roles for output in line.outputs_of(stage.parents[role])]
 
 
+def _recipe(line: Line, stage: Stage) -> Recipe:
+    """The settings that a stage is built from: the line's own but where a study varies them."""
+    return stage.recipe or line.recipe
+
+
 def _build_split(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
     from bert_core.corpus.split import build_split
 
-    task = line.recipe.tasks[stage.source]
-    return build_split(task, line.recipe.seed, Path.cwd(), build.folder, progress)
+    recipe = _recipe(line, stage)
+    return build_split(recipe.tasks[stage.source], recipe.seed, Path.cwd(), build.folder, progress)
 
 
 def _build_slice(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
@@ -160,7 +165,7 @@ def _build_slice(line: Line, stage: Stage, build: Build, progress: Progress) -> 
 
 
 def _corpus_of(line: Line, stage: Stage) -> CorpusConfig:
-    return line.recipe.corpora[stage.id.split("/")[1]]
+    return _recipe(line, stage).corpora[stage.own_id.split("/")[1]]
 
 
 def _build_documents(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
@@ -175,7 +180,7 @@ def _build_documents(line: Line, stage: Stage, build: Build, progress: Progress)
 def _build_vocabulary(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
     from bert_core.tokens.vocabulary import build_vocabulary
 
-    config: VocabularyConfig = line.recipe.vocabulary
+    config: VocabularyConfig = _recipe(line, stage).vocabulary
     return build_vocabulary(_folders(line, stage, "documents_"), config, stage.source, build.folder, progress)
 
 
@@ -183,7 +188,8 @@ def _build_tokens(line: Line, stage: Stage, build: Build, progress: Progress) ->
     from bert_core.tokens.tokens import build_tokens
 
     documents, vocabulary = _folder(line, stage, "documents"), _folder(line, stage, "vocabulary")
-    return build_tokens(documents, vocabulary, line.recipe.words, stage.source, build.folder, progress)
+    words = _recipe(line, stage).words
+    return build_tokens(documents, vocabulary, words, stage.source, build.folder, progress)
 
 
 def _build_examples(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
@@ -191,32 +197,33 @@ def _build_examples(line: Line, stage: Stage, build: Build, progress: Progress) 
 
     config: ExamplesConfig = stage.source
     tokens, vocabulary = _folder(line, stage, "tokens"), _folder(line, stage, "vocabulary")
-    return build_examples(tokens, vocabulary, config, line.recipe.seed, build.folder, progress)
+    return build_examples(tokens, vocabulary, config, _recipe(line, stage).seed, build.folder, progress)
 
 
 def _build_labelled(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
     from bert_core.examples.labelled import build_labelled
 
-    task = line.recipe.tasks[stage.source]
+    recipe = _recipe(line, stage)
     split, vocabulary = _folder(line, stage, "split"), _folder(line, stage, "vocabulary")
-    return build_labelled(split, vocabulary, task, line.recipe.seed, build.folder, progress)
+    return build_labelled(split, vocabulary, recipe.tasks[stage.source], recipe.seed, build.folder, progress)
 
 
 def transfer_job(line: Line, stage: Stage) -> dict[str, Any]:
     """Describe the training of a transfer stage whose inputs stand; what is missing is where it writes."""
     start = _folder(line, stage, "start") if "start" in stage.parents else stage.source
+    recipe, name = _recipe(line, stage), stage.own_id
     return {
         "kind": "transfer",
-        "stage": stage.id,
+        "stage": name,
         "examples_folder": str(_folder(line, stage, "examples")),
         "long_examples_folder": (
             str(_folder(line, stage, "long_examples")) if "long_examples" in stage.parents else None
         ),
         "vocabulary_folder": str(_folder(line, stage, "vocabulary")),
         "start": str(start) if start is not None else None,
-        "model": line.recipe.model.plain(),
-        "transfer": line.recipe.transfers()[stage.id].plain(),
-        "seed": line.recipe.seed,
+        "model": recipe.model.plain(),
+        "transfer": recipe.transfers()[name].plain(),
+        "seed": recipe.seed,
     }
 
 
@@ -227,15 +234,16 @@ def _build_transfer(line: Line, stage: Stage, build: Build, progress: Progress) 
 def _build_fine_tune(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
     name, source = stage.source
     start = str(_folder(line, stage, "start")) if "start" in stage.parents else source
-    is_random = stage.settings["random_weights"]
+    is_random, recipe = stage.settings["random_weights"], _recipe(line, stage)
     job = {
         "kind": "fine_tune",
         "labelled_folder": str(_folder(line, stage, "labelled")),
         "vocabulary_folder": str(_folder(line, stage, "vocabulary")),
         "start": None if is_random or start is None else str(start),
         "like": str(start) if is_random and start is not None else None,
-        "model": line.recipe.model.plain(),
-        "task": line.recipe.tasks[name].plain(),
+        "model": recipe.model.plain(),
+        "task": recipe.tasks[name].plain(),
+        "seed": stage.settings["seed"],
     }
     return _run_training(line, stage, build, job, progress)
 
@@ -247,7 +255,6 @@ def _run_training(line: Line, stage: Stage, build: Build, job: dict[str, Any], p
     runs = line.workspace.root / "runs" / "training" / build.folder.name.removeprefix(".building-")[:16]
     runs.mkdir(parents=True, exist_ok=True)
     job |= {
-        "seed": line.recipe.seed,
         "output_folder": str(build.folder),
         "resume_folder": str(build.resume_folder),
         "runs_folder": str(runs),

@@ -12,6 +12,7 @@ built here and nothing but raw files is read. To add a kind of stage: describe i
 old version are then rebuilt, and the plan says "code version 1 -> 2".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from bert_core.config import CorpusConfig, ModelConfig, Recipe, TaskConfig, Tran
 from bert_core.corpus.paths import resolve_paths
 from bert_core.corpus.slices import Slice, plan_slices
 from bert_core.errors import RecipeError, RequestError
-from bert_core.store.fingerprint import digest_of_file
+from bert_core.store.fingerprint import canonical_json, digest_of_file
 
 CODE_VERSIONS = {
     "split": 3,
@@ -58,6 +59,15 @@ class Stage:
     """For a group of slices: its members, each with an output of its own."""
     source: Any = None
     """What the builder needs beside the settings and does not name the output (a path on this machine)."""
+    prefix: str = ""
+    """What a study puts before the id of a stage that the recipe's own line lacks: `study/T+D/`."""
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
+    """The settings that its builder reads where a study varies them; None for those of the line."""
+
+    @property
+    def own_id(self) -> str:
+        """The id that the stage has in a line of its own: `domain_transfer` for `study/T+D/domain_transfer`."""
+        return self.id.removeprefix(self.prefix)
 
     @property
     def pool(self) -> Literal["data", "training"]:
@@ -75,16 +85,35 @@ def build_graph(recipe: Recipe, base: Path) -> dict[str, Stage]:
     Raises:
         RequestError: a raw file or a starting model is missing.
     """
+    stages = build_transfers(recipe, base, list(recipe.transfers()), RawFiles(base))
+    for name, task in recipe.tasks.items():
+        for stage in _fine_tunes(recipe, name, task, base):
+            stages[stage.id] = stage
+    return stages
+
+
+def build_transfers(recipe: Recipe, base: Path, chain: Sequence[str], raw_files: "RawFiles") -> dict[str, Stage]:
+    """Describe the stages of a recipe up to its transfers and labelled examples, parents before children.
+
+    Args:
+        recipe: checked settings.
+        base: folder that relative paths of the recipe start from.
+        chain: names of the transfers, each of which starts from the one before it.
+        raw_files: what is known of the raw files.
+
+    Raises:
+        RequestError: a raw file or a starting model is missing.
+    """
     stages: dict[str, Stage] = {}
 
     def add(stage: Stage) -> None:
         stages[stage.id] = stage
 
     for name, task in recipe.tasks.items():
-        add(_split(recipe, name, task, base))
+        add(_split(recipe, name, task, raw_files))
     held_out = {f"held_out_{name}": f"split/{name}" for name in recipe.tasks}
     for name, corpus in recipe.corpora.items():
-        add(_slices(name, corpus, base))
+        add(_slices(name, corpus, raw_files))
         add(
             Stage(
                 id=f"documents/{name}",
@@ -107,32 +136,54 @@ def build_graph(recipe: Recipe, base: Path) -> dict[str, Stage]:
     for name in _corpora_in_use(recipe):
         add(_tokens(recipe, name, base))
     before: str | None = None
-    for name, transfer in recipe.transfers().items():
+    transfers = recipe.transfers()
+    for name in chain:
+        transfer = transfers[name]
         for stage in _examples(recipe, name, transfer):
             add(stage)
         add(_transfer(recipe, name, transfer, before, base))
         before = name
     for name, task in recipe.tasks.items():
         add(_labelled(recipe, name, task))
-        for stage in _fine_tunes(recipe, name, task, base):
-            add(stage)
     return stages
 
 
-def _split(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> Stage:
+class RawFiles:
+    """Digests and slices of raw files, each looked at once for all graphs that are built with it."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self._digests: dict[Path, str] = {}
+        self._slices: dict[str, list[Slice]] = {}
+
+    def digest(self, path: Path) -> str:
+        """Return the sha256 of a file, 64 hexadecimal digits."""
+        if path not in self._digests:
+            self._digests[path] = digest_of_file(path)
+        return self._digests[path]
+
+    def slices(self, corpus: CorpusConfig) -> list[Slice]:
+        """Return the slices of a corpus."""
+        key = canonical_json(corpus.plain())
+        if key not in self._slices:
+            self._slices[key] = plan_slices(corpus, self.base)
+        return self._slices[key]
+
+
+def _split(recipe: Recipe, name: str, task: TaskConfig, raw_files: RawFiles) -> Stage:
     part = task.plain()
     keys = ("family", "sources", "labels", "dev_fraction", "test_fraction", "max_test_examples")
-    files = [file for source in task.sources for file in resolve_paths([source.path], base)]
+    files = [file for source in task.sources for file in resolve_paths([source.path], raw_files.base)]
     return Stage(
         id=f"split/{name}",
         kind="split",
         settings={key: part[key] for key in keys} | {"seed": recipe.seed},
-        raw={file.name: digest_of_file(file.path) for file in files},
+        raw={file.name: raw_files.digest(file.path) for file in files},
         source=name,
     )
 
 
-def _slices(name: str, corpus: CorpusConfig, base: Path) -> Stage:
+def _slices(name: str, corpus: CorpusConfig, raw_files: RawFiles) -> Stage:
     settings = _without(corpus.plain(), "paths", "deduplicate", "near_similarity")
     pieces = [
         Stage(
@@ -142,7 +193,7 @@ def _slices(name: str, corpus: CorpusConfig, base: Path) -> Stage:
             raw={f"{piece.file.name}#{piece.index}": piece.digest},
             source=piece,
         )
-        for number, piece in enumerate(plan_slices(corpus, base))
+        for number, piece in enumerate(raw_files.slices(corpus))
     ]
     return Stage(id=f"slices/{name}", kind="slices", settings={}, pieces=tuple(pieces))
 
@@ -266,8 +317,8 @@ def _labelled(recipe: Recipe, name: str, task: TaskConfig) -> Stage:
 
 def _fine_tunes(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> list[Stage]:
     """The task's own fine-tuning first, then its references."""
-    chain = _starting_point(recipe, task.start)
-    stages = [_fine_tune(recipe, name, task, f"fine_tune/{name}", chain, base)]
+    chain = starting_point(recipe, task.start)
+    stages = [fine_tune_stage(recipe, name, f"fine_tune/{name}", chain, recipe.seed, base)]
     for reference in task.compare:
         stage_id = f"fine_tune/{name}/{reference if reference in ('tfidf', 'majority') else f'from_{reference}'}"
         if reference in ("tfidf", "majority"):
@@ -281,14 +332,14 @@ def _fine_tunes(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> list
                 )
             )
         else:
-            start = reference if reference == "random" else _starting_point(recipe, reference)
+            start = reference if reference == "random" else starting_point(recipe, reference)
             if start != chain:
-                stages.append(_fine_tune(recipe, name, task, stage_id, start, base))
+                stages.append(fine_tune_stage(recipe, name, stage_id, start, recipe.seed, base))
     return stages
 
 
-def _starting_point(recipe: Recipe, wanted: str) -> str:
-    """The stage whose checkpoint stands for `wanted`: itself, else the last before it, else the model's start."""
+def starting_point(recipe: Recipe, wanted: str) -> str:
+    """Return the stage whose checkpoint stands for `wanted`: itself, else the last before it, else `model`."""
     order = ["pretrain", "domain_transfer", "task_transfer"]
     if wanted == "random":
         return wanted
@@ -296,13 +347,24 @@ def _starting_point(recipe: Recipe, wanted: str) -> str:
     return earlier[-1] if earlier else "model"
 
 
-def _fine_tune(recipe: Recipe, name: str, task: TaskConfig, stage_id: str, start: str, base: Path) -> Stage:
+def fine_tune_stage(recipe: Recipe, name: str, stage_id: str, start: str, seed: int, base: Path) -> Stage:
+    """Describe a fine-tuning.
+
+    Args:
+        recipe: checked settings.
+        name: of the task.
+        stage_id: of the stage.
+        start: id of a transfer stage, `model` for the recipe's starting model, `random` for random weights.
+        seed: draws the head, random weights, the order of the examples and dropout.
+        base: folder that relative paths of the recipe start from.
+    """
+    task = recipe.tasks[name]
     settings = {
         "family": task.family,
         "labels": task.labels,
         "fine_tune": task.fine_tune.plain(),
         "model": {"dropout": recipe.model.dropout},
-        "seed": recipe.seed,
+        "seed": seed,
         "random_weights": start == "random",
     }
     parents = {"labelled": f"labelled/{name}", "vocabulary": "vocabulary"}

@@ -4,7 +4,8 @@ What travels between tasks is a `LineRequest`; `open_line` turns it into a `Line
 stages of a run see the same raw files. A `Line` answers which output a stage would have now and whether it exists.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from bert_core.config import Recipe, load_recipe
 from bert_core.errors import RequestError
 from bert_core.stages.graph import CODE_VERSIONS, Stage, build_graph
+from bert_core.stages.study import StudyRun, add_study
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.store.manifest import Manifest, Parent
 from bert_core.store.workspace import Workspace
@@ -25,6 +27,8 @@ class LineRequest:
     """Path of the recipe, seen from the current folder."""
     overrides: tuple[str, ...] = ()
     """Settings replaced, `a.b=value` each."""
+    study: bool = False
+    """Whether the stages of the recipe's study belong to it."""
     run_id: str = ""
     """Names the run; requests of one run share one look at the raw files."""
 
@@ -45,6 +49,8 @@ class Line:
     recipe: Recipe
     workspace: Workspace
     stages: dict[str, Stage]
+    study: tuple[StudyRun, ...] = ()
+    """Fine-tunings that the study compares; empty where it was not asked for."""
     _sealed: dict[str, Output] = field(default_factory=dict, repr=False)
 
     def stage(self, stage_id: str) -> Stage:
@@ -63,6 +69,31 @@ class Line:
         """Return the fine-tuning stages of a task: its own first, then its references."""
         prefix = f"fine_tune/{task}"
         return [stage for stage in self.stages if stage == prefix or stage.startswith(f"{prefix}/")]
+
+    def with_ancestors(self, stages: Iterable[str]) -> set[str]:
+        """Return the ids of stages and of all that they are built from.
+
+        Raises:
+            RequestError: the recipe has no such stage.
+        """
+        wanted: set[str] = set()
+        left = list(stages)
+        while left:
+            stage = self.stage(left.pop())
+            if stage.id not in wanted:
+                wanted.add(stage.id)
+                left += stage.parents.values()
+        return wanted
+
+    def study_stages(self) -> list[str]:
+        """Return what a study ends in: references without a network first, then the fine-tunings of all arms."""
+        references = [
+            stage.id
+            for task in dict.fromkeys(run.task for run in self.study)
+            for stage in (self.stages[name] for name in self.fine_tunes(task))
+            if stage.kind != "fine_tune"
+        ]
+        return [*references, *(run.stage for run in self.study)]
 
     def inputs(self, stage: Stage) -> dict[str, Parent] | None:
         """Return what a stage is built from, by role; None while one of its inputs is not built."""
@@ -107,6 +138,8 @@ class Line:
         manifest, _ = self.workspace.find(stage.kind, fingerprint)
         if manifest is None:
             return None
+        if manifest.stage != stage.id:  # built under another name, by a study or before the recipe changed
+            manifest = replace(manifest, stage=stage.id, parents=self.inputs(stage) or manifest.parents)
         output = Output(folder=self.workspace.folder_of(stage.kind, fingerprint), manifest=manifest)
         self._sealed[stage.id] = output
         return output
@@ -147,9 +180,12 @@ def open_line(request: LineRequest) -> Line:
 def _open(request: LineRequest, current_folder: str) -> Line:
     base = Path(current_folder)
     recipe = load_recipe(Path(request.recipe), request.overrides)
+    stages = build_graph(recipe, base)
+    study = add_study(recipe, base, stages) if request.study else ()
     return Line(
         request=request,
         recipe=recipe,
         workspace=Workspace(base / recipe.workspace),
-        stages=build_graph(recipe, base),
+        stages=stages,
+        study=study,
     )

@@ -62,6 +62,7 @@ WRONG_REQUESTS = {
     "a model that does not exist": (["predict", "nowhere", "text"], "model 'nowhere' is no folder"),
     "a task that does not exist": (["predict", "tiny.yaml:mod", "text"], "has no task 'mod'; its tasks are mood"),
     "a task that is not built": (["predict", "tiny.yaml:mood", "text"], "'fine_tune/mood' has not been built"),
+    "a study of a task that does not exist": (["study", "tiny.yaml", "--set", "study.tasks=[mod]"], "names 'mod'"),
     "a folder that is no workspace": (["verify", "."], "'.' is no workspace"),
     "an option that does not exist": (["plan", "tiny.yaml", "--form", "pretrain"], "No such option: --form"),
 }

@@ -1,5 +1,6 @@
 """Flows against Prefect's test server: states named Built and Reused, true edges, errors with their own message."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,3 +147,27 @@ def test_the_whole_line_runs_as_a_flow_and_its_return_is_small(tiny_recipe: Path
     } <= keys
     again = transfer(recipe=str(tiny_recipe), return_state=True)
     assert {outcome.action for outcome in again.result().outcomes} == {"reused"}
+
+
+@pytest.mark.slow
+def test_a_study_trains_its_arms_once_and_says_how_they_compare(tiny_recipe: Path) -> None:
+    from flows.study import study
+
+    settings = ["study.seeds=2", "study.orders=[random, D]", "study.probes=0", "tasks.mood.start=domain_transfer"]
+    settings.append("study.vary={wide: [tasks.mood.fine_tune.batch_examples=4]}")
+    first = study(recipe=str(tiny_recipe), overrides=settings, return_state=True)
+    outcomes = {outcome.stage: outcome.action for outcome in first.result().outcomes}
+    assert "fine_tune/mood/from_random" in outcomes
+    assert "study/wide/fine_tune/mood/seed_2" in outcomes
+    assert "task_transfer" not in outcomes
+    assert set(outcomes.values()) == {"built"}
+    assert "tiny-study" in artifact_keys(first)
+    folder = tiny_recipe.parent / "workspace" / "runs" / "tiny"
+    (found,) = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    assert [(arm["name"], len(arm["scores"])) for arm in found["orders"]] == [("random", 2), ("D", 2)]
+    assert [arm["name"] for arm in found["variants"]] == ["wide"]
+    assert (folder / "study.csv").read_text(encoding="utf-8").count("\n") == 1 + 3 * 2
+    assert "### mood" in (folder / "study.md").read_text(encoding="utf-8")
+
+    second = study(recipe=str(tiny_recipe), overrides=settings)
+    assert {outcome.action for outcome in second.outcomes} == {"reused"}
