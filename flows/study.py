@@ -19,6 +19,5 @@ def study(recipe: str = "recipes/demo.yaml", overrides: list[str] | None = None)
     """
     run = Run(recipe, overrides, study=True)
     run.up_to(*run.line.study_stages())
-    outcomes = run.finish()
-    publish_study.submit(run.request, outcomes).result()
+    publish_study.submit(run.request, run.finish()).result()
     return run.finish_with_report()

@@ -13,6 +13,7 @@ from tasks.artifacts import artifact_key, escape, plan_markdown, publish_markdow
 from tasks.policies import stage_task
 from tasks.samples import standing_outputs
 from tasks.stage import StageOutcome
+from tasks.study import standing_studies
 
 
 @stage_task("Plan", pool="data", run_name="plan")
@@ -52,7 +53,7 @@ def publish_report(request: LineRequest, inputs: list[StageOutcome]) -> State[st
     folder.mkdir(parents=True, exist_ok=True)
     decisions = [{"stage": o.stage, "action": o.action, "reason": o.reason} for o in inputs if o.stage in line.stages]
     recipe_text = Path(request.recipe).read_text(encoding="utf-8")
-    run = collect_run(line.recipe.name, recipe_text, decisions, outputs)
+    run = collect_run(line.recipe.name, recipe_text, decisions, outputs, studies=standing_studies(request))
     path = write_report(folder, run)
     manifests = [manifest for _, manifest in outputs.values()]
     tables = [markdown_table(stage_rows(manifests)), markdown_table(score_rows(manifests))]

@@ -18,8 +18,10 @@ from bert_core.report.formats import DASH, count, decimal, duration, percent
 from bert_core.report.lineage import Node
 from bert_core.report.outcomes import task_views
 from bert_core.report.plots import loss_panels
+from bert_core.report.study import TaskStudy, findings, study_rows
+from bert_core.report.study_plots import curve_plot, starts_plot
 from bert_core.report.tables import StageRow, kind_of, score_rows, stage_rows
-from bert_core.report.view import Curve, Fact, OutputView, PlanRow, RunView
+from bert_core.report.view import Curve, Fact, OutputView, PlanRow, RunView, StudyView
 from bert_core.store.manifest import Manifest
 
 _ACTIONS = {"run": "built", "built": "built", "reuse": "reused", "reused": "reused"}
@@ -31,6 +33,7 @@ def collect_run(
     decisions: Sequence[Mapping[str, Any]],
     outputs: Mapping[str, tuple[Path, Manifest]],
     examples: Mapping[str, Sequence[ExampleView]] | None = None,
+    studies: Sequence[TaskStudy] = (),
 ) -> RunView:
     """Fill a `RunView`.
 
@@ -41,6 +44,7 @@ def collect_run(
             `reason`; may carry `seconds`, `num_rows`, `num_bytes`, else they come from the manifests.
         outputs: folder and manifest by stage id, slices by their own ids, parents first.
         examples: views to show by stage id of examples; None to draw some from every set of examples in `outputs`.
+        studies: what stands of the recipe's study, a value for each task.
     """
     manifests = [manifest for _, manifest in outputs.values()]
     rows = _grouped_rows(manifests)
@@ -58,6 +62,7 @@ def collect_run(
         curves=tuple(_curves(outputs)),
         outputs=tuple(_output_view(manifest) for manifest in manifests),
         versions=_versions(manifests),
+        studies=tuple(_study_view(study) for study in studies),
     )
 
 
@@ -157,6 +162,18 @@ def _curves(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[Curve]:
             panels=tuple(inline_svg(panel, f"{stage}: training curves") for panel in panels),
             facts=tuple(Fact(name=name, value=value) for name, value in facts if value != DASH),
         )
+
+
+def _study_view(study: TaskStudy) -> StudyView:
+    panels = [inline_svg(starts_plot(study), f"{study.task}: every seed of every start")]
+    if study.curve:
+        panels.append(inline_svg(curve_plot(study), f"{study.task}: points on the way of each transfer"))
+    return StudyView(
+        name=study.task,
+        table=tuple(tuple(row) for row in study_rows(study)),
+        findings=tuple(findings(study)),
+        panels=tuple(panels),
+    )
 
 
 def _output_view(manifest: Manifest) -> OutputView:

@@ -101,12 +101,17 @@ class TaskStudy:
         return (arm.mean - reference.mean) / spread if spread else None
 
 
+def score_words(study: TaskStudy) -> str:
+    """Write the name of a task's score as words: `macro_f1` -> `macro F1`."""
+    return study.score_name.replace("_", " ").replace("f1", "F1")
+
+
 def study_rows(study: TaskStudy) -> list[list[str]]:
     """Lay a task's study out as rows of text, the heading first: orders, variants, references.
 
     Orders are compared with random weights and with base, variants with the recipe as it is.
     """
-    headings = ["start", "seeds", study.score_name.replace("_", " ").replace("f1", "F1"), "spread"]
+    headings = ["start", "seeds", score_words(study), "spread"]
     headings += ["against random", "in spreads", "p", "against base", "p", f"against {study.own}", "p"]
     headings += ["transfers, min", "fine-tune, min"]
     rows = [headings]

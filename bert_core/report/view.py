@@ -204,6 +204,20 @@ class OutputView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StudyView:
+    """How the starts of a task compare."""
+
+    name: str
+    """Name of the task."""
+    table: tuple[tuple[str, ...], ...]
+    """Rows of text, the heading first."""
+    findings: tuple[str, ...]
+    """Sentences."""
+    panels: tuple[str, ...]
+    """SVG markup, safe to put into a page."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunView:
     """Everything that a report shows."""
 
@@ -220,6 +234,8 @@ class RunView:
     curves: tuple[Curve, ...]
     outputs: tuple[OutputView, ...]
     versions: tuple[Fact, ...]
+    studies: tuple[StudyView, ...] = ()
+    """What stands of the recipe's study."""
 
     @property
     def num_built(self) -> int:

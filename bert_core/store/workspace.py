@@ -160,7 +160,9 @@ class Workspace:
             return {}
 
     def link(self, recipe: str, stage: str, fingerprint: str) -> None:
-        """Remember the output that a stage of a recipe has now."""
+        """Remember the output that a stage of a recipe has now; costs a read where it is known already."""
+        if self.read_links(recipe).get(stage) == fingerprint:
+            return
         folder = self.root / "links"
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".lock-{recipe}"):

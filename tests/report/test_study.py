@@ -2,7 +2,10 @@
 
 import pytest
 
+from bert_core.report.collect import collect_run
+from bert_core.report.html import render_report
 from bert_core.report.study import CurvePoint, StudyArm, TaskStudy, findings, study_markdown, study_rows
+from bert_core.report.study_plots import curve_plot, starts_plot
 
 
 def arm(name: str, *scores: float, kind: str = "order", transfer_seconds: float = 0.0) -> StudyArm:
@@ -95,3 +98,28 @@ def test_markdown_has_a_table_for_each_task(study):
     assert text.startswith("### mood\n\n| start | seeds | macro F1 | spread |")
     assert "| base | 3 | 61.0 | ± 1.0 |" in text
     assert "- D: better than base at p < 0.05\n" in text
+
+
+def test_pictures_are_the_same_bytes_for_the_same_study(study):
+    assert starts_plot(study, "png") == starts_plot(study, "png")
+    assert curve_plot(study, "svg") == curve_plot(study, "svg")
+    assert starts_plot(study, "png").startswith(b"\x89PNG")
+
+
+def test_a_picture_names_every_start_and_reference(study):
+    text = starts_plot(study, "svg").decode("utf-8")
+    names = ("random", "base", "D (this recipe)", "T", "token", "short", "tfidf", "majority")
+    assert all(f">{name}<" in text for name in names)
+    assert "macro F1 on test, %" in text
+    assert "D: steps of its last transfer" in curve_plot(study, "svg").decode("utf-8")
+
+
+def test_the_report_has_a_section_where_there_is_a_study(study):
+    page = render_report(collect_run("tiny", "name: tiny\n", [], {}, studies=[study]))
+    section = page[page.index('<section id="study">') :]
+    section = section[: section.index("</section>")]
+    assert '<a href="#study">Study</a>' in page
+    assert section.count('class="plot"') == 2
+    assert '<td class="number">+19.0</td>' in section
+    assert "D: better than base at p &lt; 0.05" in section
+    assert 'id="study"' not in render_report(collect_run("tiny", "name: tiny\n", [], {}))
