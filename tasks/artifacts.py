@@ -144,6 +144,22 @@ def audit_markdown(audit: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def augmentation_markdown(made: Mapping[str, Any]) -> str:
+    """Write the copies of training examples as tables: how many of which kind, and some before and after.
+
+    Args:
+        made: content of augmentation.json or substitution.json.
+    """
+    lines = ["## Copies", "", "| count | value |", "| :-- | --: |"]
+    lines += [f"| {escape(row['count'])} | {row['value']} |" for row in counts_table(made["counts"])]
+    lines += ["", "| operation | label | before | after |", "| :-- | :-- | :-- | :-- |"]
+    for sample in made["samples"]:
+        label = sample["label"] if isinstance(sample["label"], str) else ", ".join(sample["label"])
+        cells = (sample["operation"], label, sample["before"], sample["after"])
+        lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def picture_markdown(title: str, png: bytes) -> str:
     """Write a picture into markdown as a data URI."""
     return f"## {escape(title)}\n\n![{escape(title)}](data:image/png;base64,{base64.b64encode(png).decode()})\n"

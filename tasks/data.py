@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 
 from bert_core.stages.build import StageResult
 from bert_core.stages.line import Line, LineRequest
-from tasks.artifacts import artifact_key, audit_markdown, publish_markdown
+from tasks.artifacts import artifact_key, audit_markdown, augmentation_markdown, publish_markdown
 from tasks.policies import stage_task
 from tasks.samples import sample_of
 from tasks.stage import Show, StageOutcome, run
@@ -58,8 +58,8 @@ def build_examples(request: LineRequest, stage: str, inputs: Inputs, force: bool
 
 @stage_task("Build labelled examples", pool="data")
 def build_labelled(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
-    """Turn labelled records into token ids with labels."""
-    return _run(request, stage, force=force)
+    """Turn labelled records into token ids with labels; show copies that augmentation made, before and after."""
+    return _run(request, stage, force=force, show=_show_augmentation)
 
 
 def _run(request: LineRequest, stage: str, *, force: bool, show: Show | None = None) -> State[StageOutcome]:
@@ -80,3 +80,15 @@ def _show_examples(line: Line, result: StageResult) -> None:
     key = artifact_key(line.recipe.name, result.stage, "sample")
     markdown = markdown_of(sample_of(line, result.stage))
     publish_markdown(key, markdown, f"Examples of {result.stage} and their masks in two epochs")
+
+
+def _show_augmentation(line: Line, result: StageResult) -> None:
+    """Publish how many copies augmentation made, and some of them beside their records; nothing where it is off."""
+    path = Path(result.folder) / "augmentation.json"
+    if path.is_file():
+        made = json.loads(path.read_text(encoding="utf-8"))
+        publish_markdown(
+            artifact_key(line.recipe.name, result.stage, "augmentation"),
+            augmentation_markdown(made),
+            f"Augmentation of {result.stage}: {made['counts']['copies']} copies",
+        )

@@ -1,9 +1,10 @@
 """Recipes: what a run is made of, read from YAML into frozen typed models.
 
-`recipe.py` holds the whole, `text.py`, `transfer.py`, `tasks.py` and `study.py` its parts; `loading.py` reads YAML into
-them and turns every fault into one message with file and line. Neither looks at the disk beyond the recipe itself.
+`recipe.py` holds the whole, the other files its parts; `loading.py` reads YAML into them and turns every fault into one
+message with file and line. Neither looks at the disk beyond the recipe itself.
 """
 
+from bert_core.config.augmentation import AugmentationConfig
 from bert_core.config.loading import load_recipe, varied
 from bert_core.config.recipe import Recipe
 from bert_core.config.study import StudyConfig
@@ -12,6 +13,7 @@ from bert_core.config.text import CorpusConfig, ExamplesConfig, MaskingConfig, V
 from bert_core.config.transfer import LongPhaseConfig, ModelConfig, OptimizationConfig, TransferConfig
 
 __all__ = [
+    "AugmentationConfig",
     "CorpusConfig",
     "ExamplesConfig",
     "FineTuneConfig",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from bert_core.config.augmentation import AugmentationConfig
 from bert_core.config.part import Fraction, Part
 from bert_core.config.transfer import OptimizationConfig
 
@@ -105,6 +106,8 @@ class TaskConfig(Part):
     max_train_examples: int | None = Field(default=None, ge=1)
     """Labelled records used for fine-tuning, drawn at random from train; empty for all. Task transfer reads the
     texts of the whole training split, labels removed."""
+    augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
+    """Changed copies of the training records; dev and test never have any."""
     max_test_examples: int | None = Field(default=None, ge=1)
     """Records of dev and of test that are scored, drawn at random; empty for all."""
     fine_tune: FineTuneConfig = Field(default_factory=FineTuneConfig)
@@ -146,6 +149,9 @@ class TaskConfig(Part):
             faults.append(f"fine_tune.class_weights is for single_sentence and sentence_pair, not for {self.family}")
         if self.family != "sequence_labelling" and (self.fine_tune.crf or self.fine_tune.tags != "bio"):
             faults.append(f"fine_tune.crf and fine_tune.tags are for sequence_labelling, not for {self.family}")
+        unknown = [label for label in self.augmentation.labels if label not in self.labels]
+        if unknown:
+            faults.append(f"augmentation.labels {unknown} are not among labels {self.labels}")
         for source in self.sources:
             if len(set(source.columns)) != len(source.columns):
                 faults.append(f"columns {source.columns} of {source.path} holds one twice")

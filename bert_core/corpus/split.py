@@ -56,8 +56,8 @@ def build_split(task: TaskConfig, seed: int, base: Path, folder: Path, progress:
     """
     found = read_records(task, base)
     num_seen = len(found.records)
-    texts = [_compared_text(record) for record in found.records]
-    ids = np.array([_record_id(record) for record in found.records], np.uint64)
+    texts = [_compared_text_of(record) for record in found.records]
+    ids = np.array([record_id(record.text, record.text_pair) for record in found.records], np.uint64)
     progress(num_seen, num_seen, "records")
 
     counts: dict[str, Any] = {
@@ -132,20 +132,24 @@ def _deduplicate(records: Sequence[Record], ids: np.ndarray) -> tuple[list[int],
     return kept, num_duplicates, num_contradictions, dict(sorted(overlaps.items()))
 
 
-def _record_id(record: Record) -> int:
-    """Digest the text of a record, or both of its texts: equal records share it."""
-    if record.text_pair is None:
-        return document_id(record.text)
-    first = mix64(np.array([document_id(record.text)], np.uint64) ^ key_of("second text"))
-    return int(first[0]) ^ document_id(record.text_pair)
+def record_id(text: str, text_pair: str | None) -> int:
+    """Digest the text of a record, or both of its texts: equal records share it, 64 bits."""
+    if text_pair is None:
+        return document_id(text)
+    first = mix64(np.array([document_id(text)], np.uint64) ^ key_of("second text"))
+    return int(first[0]) ^ document_id(text_pair)
 
 
-def _compared_text(record: Record) -> str:
+def compared_text(text: str, text_pair: str | None, *, is_question: bool) -> str:
     """What training text must not hold of a scored record: its text, both of a pair, the context of a question."""
-    if record.text_pair is None:
-        return normalise(record.text)
-    both = "" if record.answers or record.label is None else normalise(record.text)
-    return both + normalise(record.text_pair)
+    if text_pair is None:
+        return normalise(text)
+    return ("" if is_question else normalise(text)) + normalise(text_pair)
+
+
+def _compared_text_of(record: Record) -> str:
+    is_question = bool(record.answers) or record.label is None
+    return compared_text(record.text, record.text_pair, is_question=is_question)
 
 
 def _labelling(record: Record) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from bert_core.config import TaskConfig
 from bert_core.corpus.tag_schemes import from_bio, tag_names
 from bert_core.corpus.tags import spans_to_bio
+from bert_core.examples.augmentation import augment_records
 from bert_core.examples.text_pairs import pair_inputs
 from bert_core.examples.windows import cut_windows, heads, ranges
 from bert_core.progress import Progress, silent
@@ -33,6 +34,7 @@ SPLITS = ("train", "dev", "test")
 IGNORED = -100
 NUM_SPECIAL_TOKENS = 2
 LABELS_NAME = "labels.json"
+AUGMENTATION_NAME = "augmentation.json"
 
 _ROWS_AT_ONCE = 8192
 
@@ -44,27 +46,40 @@ def build_labelled(
     seed: int,
     folder: Path,
     progress: Progress = silent,
+    *,
+    thesaurus: Path | None = None,
+    segmenter: str = "rjieba",
 ) -> dict[str, Any]:
-    """Write the `train`, `dev` and `test` examples of a task, and `labels.json`.
+    """Write the `train`, `dev` and `test` examples of a task, and `labels.json`; copies by choice behind train.
 
     Args:
         split_folder: the task's records (schema `RECORDS`).
         vocabulary_folder: with `vocab.txt` and `tokenizer.json`.
-        task: its family, labels, `max_train_examples`, `fine_tune.max_tokens` and `fine_tune.tags`.
+        task: its family, labels, `max_train_examples`, `augmentation`, `fine_tune.max_tokens` and `fine_tune.tags`.
         seed: of the run.
         folder: empty folder for the shards (schema `labelled_schema`).
         progress: called in records.
+        thesaurus: file of `augmentation.thesaurus`.
+        segmenter: finds the words that augmentation changes.
 
     Returns:
         Counts for each split: `records`, `examples`, `labels`, `cut`, `windowed`, `entities`, `misaligned_entities`,
-        `unk_fraction` of the tokens, `fill_fraction` of max_tokens.
+        `unk_fraction` of the tokens, `fill_fraction` of max_tokens. With augmentation also `augmentation` (see
+        `Augmented.counts`); some copies are shown in `augmentation.json`.
     """
     tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
     tables = {name: read_shards(split_folder, name) for name in SPLITS}
     if task.max_train_examples is not None:
         tables["train"] = _within_budget(tables["train"], task.max_train_examples, seed)
-    total = sum(table.num_rows for table in tables.values())
     counts: dict[str, Any] = {}
+    if task.augmentation.copies:
+        held_out = [tables["dev"], tables["test"]]
+        made = augment_records(tables["train"], held_out, task.augmentation, thesaurus, segmenter, seed)
+        tables["train"] = pa.concat_tables([tables["train"], made.copies])
+        counts["augmentation"] = made.counts
+        text = json.dumps({"counts": made.counts, "samples": made.samples}, ensure_ascii=False, indent=1) + "\n"
+        (folder / AUGMENTATION_NAME).write_text(text, encoding="utf-8")
+    total = sum(table.num_rows for table in tables.values())
     done = 0
     for name, table in tables.items():
         tally = _Tally()

@@ -1,4 +1,4 @@
-"""Similar words of a thesaurus as tables of tokens, for the masking policy `similar_word`.
+"""Similar words of a thesaurus: as tables of tokens for the masking policy `similar_word`, as words for augmentation.
 
 The file has the shape of the extended Cilin, one group a line: `Aa01A02= 人类 生人 全人类`. A code that ends in `=`
 holds synonyms, in `#` related words, in `@` a word alone. A word is similar to its synonyms of as many tokens as it has
@@ -130,19 +130,45 @@ class SimilarWords:
         return tuple(self.tokens[self.offsets[number] : self.offsets[number + 1]].tolist())
 
 
-def find_thesaurus(path: str, base: Path) -> RawFile:
-    """Find the one file that `masking.thesaurus` names; a relative path starts at `base`.
+def find_thesaurus(path: str, base: Path, setting: str = "masking.thesaurus") -> RawFile:
+    """Find the one file that a setting names; a relative path starts at `base`.
 
     Raises:
         RequestError: there is no such file, or more than one.
     """
     files = resolve_paths([path], base)
     if len(files) != 1:
-        raise RequestError(f"masking.thesaurus {path!r}: {len(files)} files, expected one; name a single file")
+        raise RequestError(f"{setting} {path!r}: {len(files)} files, expected one; name a single file")
     return files[0]
 
 
-def read_thesaurus(path: Path) -> list[tuple[str, list[str]]]:
+def synonyms_of_words(path: Path, setting: str) -> dict[str, tuple[str, ...]]:
+    """Return the synonyms of every word of a thesaurus that has some, over all groups that the word stands in.
+
+    Example: the lines `A01= 人 人士` and `B01= 人 口` give 人 -> (人士, 口), 人士 -> (人,), 口 -> (人,). Groups of
+    related words (`#`) give none.
+
+    Args:
+        path: of the thesaurus.
+        setting: the recipe's setting that names it, for messages.
+
+    Raises:
+        RequestError: as `read_thesaurus`, or no line holds two synonyms.
+    """
+    synonyms: dict[str, set[str]] = defaultdict(set)
+    for kind, words in read_thesaurus(path, setting):
+        if kind == "=" and len(words) > 1:
+            for word in words:
+                synonyms[word].update(words)
+    found = {word: tuple(sorted(others - {word})) for word, others in sorted(synonyms.items())}
+    if not any(found.values()):
+        raise RequestError(
+            f"{path}: no line with two synonyms, expected lines such as 'Aa01A02= 人类 生人'; correct {setting}"
+        )
+    return {word: others for word, others in found.items() if others}
+
+
+def read_thesaurus(path: Path, setting: str = "masking.thesaurus") -> list[tuple[str, list[str]]]:
     """Return kind (`=`, `#` or `@`) and words of each group of a thesaurus, in the order of the file.
 
     A byte order mark, CRLF and empty lines are passed over.
@@ -153,7 +179,7 @@ def read_thesaurus(path: Path) -> list[tuple[str, list[str]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError:
-        raise RequestError(f"{path}: no such thesaurus; correct masking.thesaurus") from None
+        raise RequestError(f"{path}: no such thesaurus; correct {setting}") from None
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise RequestError(f"{path}:{line}: not UTF-8 ({error.reason}); save the thesaurus as UTF-8") from None
@@ -165,7 +191,7 @@ def read_thesaurus(path: Path) -> list[tuple[str, list[str]]]:
         if found is None:
             raise RequestError(
                 f"{path}:{number}: {line.strip()[:40]!r}, expected a code that ends in '=', '#' or '@', then words, "
-                "such as 'Aa01A02= 人类 生人'; correct the line or masking.thesaurus"
+                f"such as 'Aa01A02= 人类 生人'; correct the line or {setting}"
             )
         groups.append((found["code"][-1], found["words"].split()))
     return groups

@@ -203,9 +203,18 @@ def _build_examples(line: Line, stage: Stage, build: Build, progress: Progress) 
 def _build_labelled(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
     from bert_core.examples.labelled import build_labelled
 
-    recipe = _recipe(line, stage)
+    recipe, (name, thesaurus) = _recipe(line, stage), stage.source
     split, vocabulary = _folder(line, stage, "split"), _folder(line, stage, "vocabulary")
-    return build_labelled(split, vocabulary, recipe.tasks[stage.source], recipe.seed, build.folder, progress)
+    return build_labelled(
+        split,
+        vocabulary,
+        recipe.tasks[name],
+        recipe.seed,
+        build.folder,
+        progress,
+        thesaurus=thesaurus,
+        segmenter=recipe.words.segmenter,
+    )
 
 
 def transfer_job(line: Line, stage: Stage) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def build_transfers(recipe: Recipe, base: Path, chain: Sequence[str], raw_files:
         add(_transfer(recipe, name, transfer, before, base))
         before = name
     for name, task in recipe.tasks.items():
-        add(_labelled(recipe, name, task))
+        add(_labelled(recipe, name, task, base))
     return stages
 
 
@@ -293,26 +293,47 @@ def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str |
     return Stage(id=name, kind="transfer", settings=settings, raw=raw, parents=parents, source=start)
 
 
-def _labelled(recipe: Recipe, name: str, task: TaskConfig) -> Stage:
+def _labelled(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> Stage:
     if task.family == "extractive_qa":
         raise RecipeError(
             f"tasks.{name}.family is {task.family!r}: its files are read and divided, but no head is trained on it; "
             "expected single_sentence, sentence_pair or sequence_labelling"
         )
+    settings = {
+        "family": task.family,
+        "labels": task.labels,
+        "max_train_examples": task.max_train_examples,
+        "max_tokens": task.fine_tune.max_tokens,
+        "tags": task.fine_tune.tags,
+        "seed": recipe.seed,
+    }
+    augmentation, raw, thesaurus = _augmentation(recipe, name, task, base)
     return Stage(
         id=f"labelled/{name}",
         kind="labelled",
-        settings={
-            "family": task.family,
-            "labels": task.labels,
-            "max_train_examples": task.max_train_examples,
-            "max_tokens": task.fine_tune.max_tokens,
-            "tags": task.fine_tune.tags,
-            "seed": recipe.seed,
-        },
+        settings=settings | augmentation,
+        raw=raw,
         parents={"split": f"split/{name}", "vocabulary": "vocabulary"},
-        source=name,
+        source=(name, thesaurus),
     )
+
+
+def _augmentation(
+    recipe: Recipe, name: str, task: TaskConfig, base: Path
+) -> tuple[dict[str, Any], dict[str, str], Path | None]:
+    """What augmentation adds to the settings and raw files of labelled examples, and its thesaurus; nothing if off."""
+    from bert_core.examples.thesaurus import find_thesaurus
+    from bert_core.tokens.words import segmenter_digest
+
+    config = task.augmentation
+    if not config.copies:
+        return {}, {}, None
+    settings = _without(config.plain(), "thesaurus") | {"segmenter": segmenter_digest(recipe.words.segmenter)}
+    if config.thesaurus is None:
+        return {"augmentation": settings}, {}, None
+    file = find_thesaurus(config.thesaurus, base, f"tasks.{name}.augmentation.thesaurus")
+    settings["thesaurus"] = file.name
+    return {"augmentation": settings}, {f"thesaurus/{file.name}": digest_of_file(file.path)}, file.path
 
 
 def _fine_tunes(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> list[Stage]:

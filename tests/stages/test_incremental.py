@@ -93,6 +93,25 @@ def test_the_reason_names_the_setting_with_both_values(opened):
     assert reasons["examples/pretrain"] == "examples.max_tokens 48 -> 40"
 
 
+def test_augmentation_rebuilds_the_labelled_examples_alone(opened, tiny_recipe):
+    build_data(opened())
+    (tiny_recipe.parent / "words.txt").write_text("A01= 老师 教师\nA02= 满意 中意\n", encoding="utf-8")
+    on = (
+        "tasks.mood.augmentation.copies=2",
+        f"tasks.mood.augmentation.thesaurus={tiny_recipe.parent / 'words.txt'}",
+    )
+    assert planned(opened("tasks.mood.augmentation.word_share=0.5")) == {}  # off, so nothing reads it
+    assert set(planned(opened(*on))) == {"labelled/mood"}
+    line = opened(*on)
+    assert built(build_data(line)) == {"labelled/mood"}
+    counts = line.outputs_of("labelled/mood")[0].manifest.counts["augmentation"]
+    assert counts["copies"] + counts["unchanged"] + counts["repeated"] + counts["held_out"] == 2 * counts["records"]
+    assert counts["copies"] > 0
+    assert planned(opened(*on)) == {}
+    (tiny_recipe.parent / "words.txt").write_text("A01= 老师 教师 先生\nA02= 满意 中意\n", encoding="utf-8")
+    assert "words.txt" in planned(opened(*on))["labelled/mood"]
+
+
 def test_a_damaged_output_is_rebuilt_with_the_damage_as_its_reason(opened):
     line = opened()
     build_data(line)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bert_core.stages.plan import Decision
 from tasks.artifacts import (
     artifact_key,
+    augmentation_markdown,
     counts_table,
     escape,
     picture_markdown,
@@ -156,3 +157,16 @@ def test_an_audit_shows_faults_measures_rates_and_unknown_characters_as_text() -
     assert "| span | 15.04% |" in lines
     assert lines[-1] == "Characters that the vocabulary lacks: &lt; 7"
     assert "Every threshold holds." in audit_markdown(audit | {"faults": []})
+
+
+def test_copies_are_shown_before_and_after_as_text() -> None:
+    made = {
+        "counts": {"copies": 1, "by_operation": {"swap": 1}},
+        "samples": [
+            {"operation": "swap", "label": "bad|", "before": "<b>ab", "after": "ba"},
+            {"operation": "swap", "label": ["nr", "ns"], "before": "c", "after": "d"},
+        ],
+    }
+    lines = augmentation_markdown(made).splitlines()
+    assert lines[-2:] == [r"| swap | bad\| | &lt;b&gt;ab | ba |", "| swap | nr, ns | c | d |"]
+    assert r"| by\_operation\.swap | 1 |" in lines
