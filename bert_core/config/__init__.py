@@ -5,6 +5,7 @@ message with file and line. Neither looks at the disk beyond the recipe itself.
 """
 
 from bert_core.config.augmentation import AugmentationConfig
+from bert_core.config.distillation import DistillationConfig
 from bert_core.config.loading import load_recipe, varied
 from bert_core.config.recipe import Recipe
 from bert_core.config.study import StudyConfig
@@ -15,6 +16,7 @@ from bert_core.config.transfer import LongPhaseConfig, ModelConfig, Optimization
 __all__ = [
     "AugmentationConfig",
     "CorpusConfig",
+    "DistillationConfig",
     "ExamplesConfig",
     "FineTuneConfig",
     "LongPhaseConfig",

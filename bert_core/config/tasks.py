@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bert_core.config.augmentation import AugmentationConfig
+from bert_core.config.distillation import DistillationConfig
 from bert_core.config.part import Fraction, Part
 from bert_core.config.transfer import OptimizationConfig
 
@@ -81,6 +82,8 @@ class FineTuneConfig(Part):
     class_weights: Literal["none", "balanced"] = "none"
     """single_sentence and sentence_pair only: `balanced` weighs each class by the inverse of its share among the
     training examples."""
+    distillation: DistillationConfig = Field(default_factory=DistillationConfig)
+    """A teacher beside the labels; none by default."""
     tags: TagScheme = "bio"
     """sequence_labelling only: BIO or BIOES tags; scores count whole entities under either."""
     crf: bool = False

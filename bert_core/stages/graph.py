@@ -380,10 +380,11 @@ def fine_tune_stage(recipe: Recipe, name: str, stage_id: str, start: str, seed: 
         base: folder that relative paths of the recipe start from.
     """
     task = recipe.tasks[name]
+    fine_tune, of_tricks = _fine_tune_settings(name, task, base)
     settings = {
         "family": task.family,
         "labels": task.labels,
-        "fine_tune": task.fine_tune.plain(),
+        "fine_tune": fine_tune,
         "model": {"dropout": recipe.model.dropout},
         "seed": seed,
         "random_weights": start == "random",
@@ -402,10 +403,33 @@ def fine_tune_stage(recipe: Recipe, name: str, stage_id: str, start: str, seed: 
         id=stage_id,
         kind="fine_tune",
         settings=settings,
-        raw=raw,
+        raw=raw | of_tricks,
         parents=parents,
         source=(name, source),
     )
+
+
+def _fine_tune_settings(name: str, task: TaskConfig, base: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings that a fine-tuning reads, without the parts that are off, and the digests of the files they name."""
+    config = task.fine_tune
+    settings, raw = config.plain(), {}
+    if not config.distillation.is_on:
+        del settings["distillation"]
+    elif config.distillation.path is not None:
+        del settings["distillation"]["path"]
+        raw = _teacher_digests(base / config.distillation.path, f"tasks.{name}.fine_tune.distillation.path")
+    return settings, raw
+
+
+def _teacher_digests(folder: Path, setting: str) -> dict[str, str]:
+    """Digest what a teacher is read from."""
+    names = ("config.json", "model.safetensors", "vocab.txt")
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise RequestError(
+            f"{setting} {str(folder)!r} lacks {', '.join(missing)}; expected a fine-tuned model's folder"
+        )
+    return {f"teacher/{name}": digest_of_file(folder / name) for name in names}
 
 
 def _model_settings(recipe: Recipe) -> dict[str, Any]:

@@ -4,7 +4,8 @@ Every step is a function of (seed, step number, weights): order and dropout draw
 scored in the number format of training; the weights of the best epoch are kept where the recipe says so. With the
 weights kept, dev and test are scored once more in float32, and these are the scores that count.
 A loss or gradient that is not finite stops the run before it reaches the weights. By choice each batch passes a second
-time with moved word vectors (`adversarial.py`), and training stops early on dev.
+time with moved word vectors (`adversarial.py`), a teacher stands beside the labels (`distillation.py`), and training
+stops early on dev.
 
 Written to the output folder: the model in the layout of transformers, `metrics.jsonl` (every step's loss, every
 epoch's dev scores), `scores.json`, `predictions.jsonl`.
@@ -14,6 +15,7 @@ Not here: checkpoints (a fine-tuning is short and starts over), and the making o
 Source: Devlin et al. 2019 (arXiv:1810.04805), appendix A.3.
 """
 
+import contextlib
 import json
 import math
 import time
@@ -31,6 +33,7 @@ from bert_core.randomness import seed_of
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.training.adversarial import watching_word_vectors
 from bert_core.training.device import Device, choose_device
+from bert_core.training.distillation import Distillation
 from bert_core.training.fine_tune_job import FineTuneJob
 from bert_core.training.fine_tune_start import balanced_weights, check_examples, starting_model
 from bert_core.training.inference import logits_of, mean_loss, predict_classes, predict_tags, scored
@@ -103,6 +106,9 @@ class _FineTuning:
         if self.config.class_weights == "balanced":
             weights = balanced_weights(self.splits["train"].labels, len(self.task.labels))
             self.class_weights = torch.from_numpy(weights).to(self.device.device)
+        self.distillation = None
+        if self.config.distillation.is_on:
+            self.distillation = Distillation(job, self.model, tokenizer, self.device)
         self.steps_of_epoch = -(-self.splits["train"].num_examples // self.config.batch_examples)
         self.num_steps, self.steps_done = self.config.epochs * self.steps_of_epoch, 0
         self.metrics: list[dict[str, Any]] = []
@@ -111,7 +117,7 @@ class _FineTuning:
         """Train all epochs, choose the weights, score test, write everything."""
         began = time.monotonic()
         train, dev, test = self.splits["train"], self.splits["dev"], self.splits["test"]
-        optimizer, rate_of = build_optimizer(self.model, self.config.optimization, self.num_steps)
+        optimizer, rate_of = build_optimizer(self._trained(), self.config.optimization, self.num_steps)
         epochs_done, best_epoch, best = 0, 0, (-math.inf, -math.inf)
         best_weights: dict[str, torch.Tensor] = {}
         train_loss = 0.0
@@ -156,8 +162,9 @@ class _FineTuning:
             self._stop_if_asked()
             step = self.steps_done
             optimizer.zero_grad(set_to_none=True)
-            value = self._add_gradients(batch, step)
-            norm = clip_gradients(self.model, self.config.optimization.max_gradient_norm)
+            terms = self._add_gradients(batch, step)
+            value = sum(terms.values())
+            norm = clip_gradients(self._trained(), self.config.optimization.max_gradient_norm)
             if not (math.isfinite(value) and math.isfinite(norm)):
                 raise TrainingError(
                     f"step {step} of {self.num_steps}: loss {value}, gradient norm {norm}, expected finite numbers; "
@@ -165,6 +172,8 @@ class _FineTuning:
                 )
             rate = rate_of(step)
             set_learning_rate(optimizer, rate)
+            if self.distillation is not None:
+                self.distillation.remember(self.model)
             optimizer.step()
             self.steps_done += 1
             losses.append(value)
@@ -174,6 +183,7 @@ class _FineTuning:
                     "step": step + 1,
                     "epoch": epoch + 1,
                     "loss": value,
+                    **(terms if self.distillation is not None else {}),
                     "learning_rate": rate,
                     "gradient_norm": norm,
                 }
@@ -181,23 +191,34 @@ class _FineTuning:
             self.progress(step + 1, self.num_steps, "steps", loss=value, epoch=epoch + 1)
         return float(np.mean(losses))
 
-    def _add_gradients(self, batch: LabelledBatch, step: int) -> float:
-        """Run a batch forward and backward, once more against moved word vectors where FGM is on; return the loss."""
-        if not self.config.fgm_epsilon:
-            return self._pass(batch, step)
-        with watching_word_vectors(self.model) as word_vectors:
-            loss = self._pass(batch, step)
-            word_vectors.move_against(self.config.fgm_epsilon)
-            self._pass(batch, step)
-        return loss
+    def _trained(self) -> torch.nn.Module:
+        """The model, with what else is learned beside it."""
+        return self.model if self.distillation is None else self.distillation.trained_with(self.model)
 
-    def _pass(self, batch: LabelledBatch, step: int) -> float:
+    def _add_gradients(self, batch: LabelledBatch, step: int) -> dict[str, float]:
+        """Run a batch forward and backward, once more against moved word vectors where FGM is on.
+
+        Returns:
+            the terms of the loss by name: that of the labels, and those of a teacher, which the second pass lacks.
+        """
+        if not self.config.fgm_epsilon:
+            return self._pass(batch, step, self.distillation)
+        with watching_word_vectors(self.model) as word_vectors:
+            terms = self._pass(batch, step, self.distillation)
+            word_vectors.move_against(self.config.fgm_epsilon)
+            self._pass(batch, step, None)
+        return terms
+
+    def _pass(self, batch: LabelledBatch, step: int, distillation: Distillation | None) -> dict[str, float]:
         seed_dropout(self.model, seed_of(self.job.seed, "fine_tune", "dropout", step))
-        logits = logits_of(self.model, batch, self.device)
         labels = torch.from_numpy(batch.labels).to(self.device.device)
-        loss = self.model.loss(logits, labels, self.class_weights)
-        loss.backward()
-        return float(loss.detach())
+        with distillation.watching(self.model) if distillation is not None else contextlib.nullcontext({}) as hidden:
+            logits = logits_of(self.model, batch, self.device)
+        terms = {"label_loss": self.model.loss(logits, labels, self.class_weights)}
+        if distillation is not None:
+            terms |= distillation.losses(logits, hidden, batch)
+        torch.stack(list(terms.values())).sum().backward()
+        return {name: float(term.detach()) for name, term in terms.items()}
 
     def _stop_if_asked(self) -> None:
         """Leave training or scoring where a signal came."""
@@ -239,6 +260,7 @@ class _FineTuning:
                 "training examples": counts["num_train_examples"],
                 "epochs": f"{counts['epochs']}, best on dev: {counts['best_epoch']}",
                 "passes a step": 2 if self.config.fgm_epsilon else 1,
+                **({"teacher": self.config.distillation.teacher} if self.distillation is not None else {}),
                 "learning rate": self.config.optimization.learning_rate,
                 "seed": job.seed,
                 f"dev {MAIN_SCORES[self.task.family]}": counts["dev"].get(MAIN_SCORES[self.task.family]),

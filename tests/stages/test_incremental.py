@@ -183,3 +183,28 @@ def test_a_long_phase_has_examples_of_its_own_and_its_share_rebuilds_none(opened
     assert planned(opened(LONG_PHASE, "pretrain.long_phase.step_share=0.25")) == {}
     assert planned(opened()) == {}
     assert set(planned(opened("pretrain.long_phase={max_tokens: 60}"))) == {"examples/pretrain/long"}
+
+
+def test_a_trick_that_is_off_is_no_setting_of_a_fine_tuning(opened):
+    line = opened()
+    off = opened("tasks.mood.fine_tune.distillation.weight=0.5").stages["fine_tune/mood"]
+    assert off.settings == line.stages["fine_tune/mood"].settings
+    on = opened("tasks.mood.fine_tune.distillation.teacher=averaged_weights").stages["fine_tune/mood"]
+    assert on.settings["fine_tune"]["distillation"]["teacher"] == "averaged_weights"
+
+
+def test_a_teacher_stands_in_the_fingerprint_by_its_files(opened, tiny_recipe):
+    settings = ("tasks.mood.fine_tune.distillation.teacher=model", "tasks.mood.fine_tune.distillation.path=teacher")
+    with pytest.raises(RequestError, match=r"tasks\.mood\.fine_tune\.distillation\.path .* lacks config\.json"):
+        opened(*settings)
+    folder = tiny_recipe.parent / "teacher"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt"):
+        (folder / name).write_text(name, encoding="utf-8")
+    first = opened(*settings).stages["fine_tune/mood"]
+    assert "path" not in first.settings["fine_tune"]["distillation"]
+    (folder / "model.safetensors").write_text("others", encoding="utf-8")
+    changed = {
+        name for name, digest in opened(*settings).stages["fine_tune/mood"].raw.items() if first.raw[name] != digest
+    }
+    assert changed == {"teacher/model.safetensors"}
