@@ -100,7 +100,8 @@ def find_words(rows: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]], 
     lengths = np.array([len(row) for row in rows], np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if not offsets[-1]:
-        return [Words(*np.zeros((2, 0), np.int64), np.zeros(0, bool)) for _ in rows]
+        none = np.zeros(0, np.int64)
+        return [Words(none, none, none.astype(bool)) for _ in rows]
     code_points = code_points_of("".join(rows))
     different, inverse = np.unique(code_points, return_inverse=True)
     is_letter = np.array([chr(code_point).isalnum() for code_point in different.tolist()])[inverse]
