@@ -87,6 +87,18 @@ class Recipe(Part):
             for stage in TRANSFERS_OF_ORDER.get(order, ())
             if stage not in self.transfers()
         ]
+        growth = self.vocabulary.growth
+        if growth is not None:
+            faults += [
+                f"vocabulary.growth.corpora names {corpus!r}, not among corpora {sorted(self.corpora)}"
+                for corpus in growth.corpora
+                if corpus not in self.corpora
+            ]
+            if self.model.start is None:
+                faults.append(
+                    "vocabulary.growth is set, but model.start is empty; for random weights name the domain's corpora "
+                    "in vocabulary.corpora"
+                )
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -58,6 +58,17 @@ class CorpusConfig(Part):
     """The run stops when a larger share of a file's records is unreadable, 0 to 1."""
 
 
+class GrowthConfig(Part):
+    """Frequent words of a domain that the starting model cuts into pieces become entries of their own."""
+
+    corpora: list[Name] = Field(min_length=1)
+    """Corpora whose words are counted."""
+    max_entries: int = Field(default=1_000, ge=1, le=30_000)
+    """Most new entries, the most frequent first."""
+    min_count: int = Field(default=20, ge=2)
+    """A word must occur so often to become an entry."""
+
+
 class VocabularyConfig(Part):
     """A WordPiece vocabulary: read from a file, taken from the starting model, or trained."""
 
@@ -69,6 +80,9 @@ class VocabularyConfig(Part):
     """Entries of a trained vocabulary, special ones included."""
     lowercase: bool = True
     """Fold letters to lower case and strip accents, as bert-base-chinese does."""
+    growth: GrowthConfig | None = None
+    """Append words of a domain to the vocabulary of `model.start`, their vectors begun at the mean of their pieces.
+    Words are what BERT cuts text into before WordPiece: runs of letters, single Han characters. Empty for none."""
 
 
 class WordsConfig(Part):

@@ -12,7 +12,7 @@ Source: transformers 5, models/bert/modeling_bert.py and configuration_bert.py.
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,9 @@ from torch import Tensor, nn
 
 from bert_core.errors import CheckpointError, RequestError
 from bert_core.model.encoder import BertConfig, BertEncoder, initialise
+from bert_core.model.growth import grow_weights, pieces_of_new_entries
 from bert_core.model.pretraining import BertForPretraining
+from bert_core.tokens.vocabulary_files import load_vocabulary
 
 ARCHITECTURES = {
     "encoder": "BertModel",
@@ -54,6 +56,8 @@ class LoadReport:
     """Parameters that the folder lacks, drawn anew."""
     unused: list[str]
     """Tensors of the folder that the model has no place for."""
+    num_new_entries: int = 0
+    """Entries of the vocabulary that the folder lacks, begun from their pieces."""
 
 
 def save_model(
@@ -115,6 +119,7 @@ def load_pretraining(
     dropout: float | None = None,
     seed: int = 0,
     with_span_boundary: bool = False,
+    entries: Sequence[str] | None = None,
 ) -> tuple[BertForPretraining, LoadReport]:
     """Read a BERT folder or hub name with its pretraining heads; heads that it lacks are drawn anew.
 
@@ -123,25 +128,28 @@ def load_pretraining(
         dropout: replaces the stored probabilities, 0 to 1; None keeps them.
         seed: key of what is drawn anew.
         with_span_boundary: give the model the head of the span-boundary objective.
+        entries: of a vocabulary that begins with that of the folder and may have grown (`growth.py`).
 
     Raises:
         RequestError: there is no such folder and the hub does not give it.
-        CheckpointError: the folder holds no BERT that this encoder can be.
+        CheckpointError: the folder holds no BERT that this encoder can be, or the entries are not its own.
     """
     folder = resolve_folder(folder_or_name)
-    model = BertForPretraining(read_config(folder, dropout=dropout), with_span_boundary=with_span_boundary)
+    config, pieces = _grown(folder, read_config(folder, dropout=dropout), entries)
+    model = BertForPretraining(config, with_span_boundary=with_span_boundary)
     initialise(model, seed, model.config.initializer_range)
-    return model, _load(model, folder, str(folder_or_name))
+    return model, _load(model, folder, str(folder_or_name), pieces)
 
 
 def load_encoder(
-    folder_or_name: str | Path, *, dropout: float | None = None, seed: int = 0
+    folder_or_name: str | Path, *, dropout: float | None = None, seed: int = 0, entries: Sequence[str] | None = None
 ) -> tuple[BertEncoder, LoadReport]:
     """Read the encoder alone; arguments and errors as `load_pretraining`."""
     folder = resolve_folder(folder_or_name)
-    encoder = BertEncoder(read_config(folder, dropout=dropout))
+    config, pieces = _grown(folder, read_config(folder, dropout=dropout), entries)
+    encoder = BertEncoder(config)
     initialise(encoder, seed, encoder.config.initializer_range)
-    return encoder, _load(encoder, folder, str(folder_or_name))
+    return encoder, _load(encoder, folder, str(folder_or_name), pieces)
 
 
 def load_into(model: nn.Module, folder_or_name: str | Path) -> LoadReport:
@@ -241,13 +249,22 @@ def from_transformers(weights: Mapping[str, Tensor], has_bert_prefix: bool) -> d
     return state
 
 
-def _load(model: nn.Module, folder: Path, source: str) -> LoadReport:
-    """Copy the weights of `folder` into `model`, whose parameters must be initialised."""
+def _grown(folder: Path, config: BertConfig, entries: Sequence[str] | None) -> tuple[BertConfig, list[list[int]]]:
+    """Return the sizes of a model for `entries` and the pieces of those that the folder lacks."""
+    pieces = pieces_of_new_entries(folder, entries) if entries is not None else []
+    vocab_size = config.vocab_size if entries is None else max(config.vocab_size, len(entries))
+    return (replace(config, vocab_size=vocab_size) if pieces else config), pieces
+
+
+def _load(model: nn.Module, folder: Path, source: str, pieces: Sequence[Sequence[int]] = ()) -> LoadReport:
+    """Copy the weights of `folder` into `model`, whose parameters must be initialised, grown by entries of `pieces`."""
     has_bert_prefix = not isinstance(model, BertEncoder)
     state = from_transformers(_read_weights(folder), has_bert_prefix)
     own = model.state_dict()
     if any(name.startswith(_SPAN_BOUNDARY) for name in own) and (folder / SPAN_BOUNDARY_FILE).is_file():
         state |= {name: tensor.float() for name, tensor in _read_file(folder / SPAN_BOUNDARY_FILE).items()}
+    if pieces:
+        state = grow_weights(state, len(load_vocabulary(folder)), pieces)
     wrong = [
         f"  {name}: {tuple(state[name].shape)} in the folder, {tuple(own[name].shape)} in the model"
         for name in own.keys() & state.keys()
@@ -268,6 +285,7 @@ def _load(model: nn.Module, folder: Path, source: str) -> LoadReport:
         num_loaded=len(own) - len(fresh),
         fresh=fresh,
         unused=[name for name in state if name not in own],
+        num_new_entries=len(pieces),
     )
 
 

@@ -213,12 +213,20 @@ def _vocabulary(recipe: Recipe, base: Path) -> Stage:
         path = base / path
         if not path.is_file():
             raise RequestError(f"vocabulary {str(path)!r} does not exist; name a vocab.txt or leave it to be trained")
+        growth = config.growth
         return Stage(
             id="vocabulary",
             kind="vocabulary",
-            settings={"lowercase": config.lowercase},
+            settings={"lowercase": config.lowercase}
+            | ({"growth": _without(growth.plain(), "corpora")} if growth is not None else {}),
             raw={"vocab.txt": digest_of_file(path)},
+            parents={f"documents_{name}": f"documents/{name}" for name in (growth.corpora if growth else [])},
             source=path,
+        )
+    if config.growth is not None:
+        raise RequestError(
+            f"vocabulary.growth: the vocabulary of model.start {recipe.model.start!r} is not here; "
+            "name its vocab.txt in vocabulary.path"
         )
     corpora = config.corpora or list(recipe.corpora)
     return Stage(

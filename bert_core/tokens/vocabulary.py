@@ -31,6 +31,7 @@ from bert_core.tokens.characters import (
     load_characters,
     text_of,
 )
+from bert_core.tokens.growth import new_entries
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.tokens.vocabulary_files import (
     CONTINUATION,
@@ -60,12 +61,14 @@ def build_vocabulary(
     Args:
         documents_folders: folders of documents shards to train on and to measure the unknown share on.
         config: size and lowercase setting.
-        source: a vocab.txt or a model folder whose entries are taken in their order; None to train.
+        source: a vocab.txt or a model folder whose entries are taken in their order, with new ones behind where the
+            config asks for growth; None to train.
         folder: where the files go; must exist.
         progress: listener, in documents.
 
     Returns:
-        Counts: size, han_characters, documents, tokens, unknown_tokens, unknown_share (None without documents).
+        Counts: size, new_entries (appended to those of the source), han_characters, documents, tokens,
+        unknown_tokens, unknown_share (None without documents).
 
     Raises:
         RequestError: the source is no vocabulary of a BERT, or there is no text to train on.
@@ -73,8 +76,12 @@ def build_vocabulary(
     num_documents = sum(
         read_shard(path).num_rows for one in documents_folders for path in shard_paths(one, "documents")
     )
+    num_new = 0
     if source is not None:
         entries = load_vocabulary(source)
+        if config.growth is not None:
+            new = new_entries(read_texts(documents_folders), entries, config.lowercase, config.growth)
+            entries, num_new = [*entries, *new], len(new)
     else:
         entries = train_vocabulary(lambda: read_texts(documents_folders), config)
     write_vocabulary(entries, config.lowercase, folder)
@@ -91,6 +98,7 @@ def build_vocabulary(
         "trained": source is None,
         "lowercase": config.lowercase,
         "size": len(entries),
+        "new_entries": num_new,
         "han_characters": sum(len(entry) == 1 and bool(is_han(np.array(ord(entry)))) for entry in entries),
         "documents": num_documents,
         "tokens": num_tokens,

@@ -4,6 +4,7 @@ Source: frozen layers as in Lee, Tang and Lin 2019 (arXiv:1911.03090).
 """
 
 import json
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -12,8 +13,10 @@ from bert_core.errors import CheckpointError, RequestError, TaskDataError
 from bert_core.examples.labelled import LABELS_NAME
 from bert_core.model.encoder import BertConfig
 from bert_core.model.exchange import load_encoder, read_config, resolve_folder
+from bert_core.model.growth import pieces_of_new_entries
 from bert_core.model.heads import Family, FineTuneModel, build_model, output_names
 from bert_core.randomness import seed_of
+from bert_core.tokens.vocabulary_files import load_vocabulary
 from bert_core.training.fine_tune_job import FineTuneJob
 from bert_core.training.inference import scored
 from bert_core.training.labelled_batches import LabelledExamples
@@ -35,6 +38,9 @@ def starting_model(job: FineTuneJob, vocabulary_size: int, pad_id: int) -> FineT
         config = BertConfig.of(job.model, vocabulary_size, dropout=dropout, pad_token_id=pad_id)
     else:
         config = read_config(resolve_folder(shape_of), dropout=dropout)
+        entries = load_vocabulary(job.vocabulary_folder)
+        if pieces_of_new_entries(resolve_folder(shape_of), entries):
+            config = replace(config, vocab_size=max(config.vocab_size, vocabulary_size))
         if config.vocab_size != vocabulary_size:
             raise CheckpointError(
                 f"{shape_of}: a vocabulary of {config.vocab_size} entries, expected the {vocabulary_size} of "
@@ -49,7 +55,8 @@ def starting_model(job: FineTuneJob, vocabulary_size: int, pad_id: int) -> FineT
         crf=job.task.fine_tune.crf,
     )
     if job.start is not None:
-        encoder, _ = load_encoder(job.start, dropout=dropout, seed=seed_of(job.seed, "fine_tune", "weights"))
+        seed = seed_of(job.seed, "fine_tune", "weights")
+        encoder, _ = load_encoder(job.start, dropout=dropout, seed=seed, entries=load_vocabulary(job.vocabulary_folder))
         wanted = model.bert.state_dict().keys()  # a tagger has no pooler
         model.bert.load_state_dict({name: value for name, value in encoder.state_dict().items() if name in wanted})
     if job.task.fine_tune.frozen_layers is not None:

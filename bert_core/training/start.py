@@ -14,7 +14,8 @@ _log = logging.getLogger(__name__)
 
 def start_model(job: TransferJob) -> tuple[BertForPretraining, str]:
     """Return the model to start from and one line on where it came from."""
-    num_entries = len(load_vocabulary(job.vocabulary_folder))
+    entries = load_vocabulary(job.vocabulary_folder)
+    num_entries = len(entries)
     dropout = job.transfer.dropout if job.transfer.dropout is not None else job.model.dropout
     with_spans = job.transfer.span_boundary
     if job.start is None:
@@ -23,9 +24,13 @@ def start_model(job: TransferJob) -> tuple[BertForPretraining, str]:
         initialise(model, job.seed, config.initializer_range)
         report = "random weights"
     else:
-        model, loaded = load_pretraining(job.start, dropout=dropout, seed=job.seed, with_span_boundary=with_spans)
+        model, loaded = load_pretraining(
+            job.start, dropout=dropout, seed=job.seed, with_span_boundary=with_spans, entries=entries
+        )
         config = model.config
         report = f"{loaded.num_loaded} tensors read, {len(loaded.fresh)} drawn anew, {len(loaded.unused)} unused"
+        if loaded.num_new_entries:
+            report += f", {loaded.num_new_entries} new entries begun from their pieces"
         for name in loaded.fresh:
             _log.warning("%s lacks %s; it is drawn anew", job.start, name)
         if config.vocab_size < num_entries:

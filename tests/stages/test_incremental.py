@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_core.errors import RequestError
+from bert_core.errors import RecipeError, RequestError
 from bert_core.stages.build import run_stage
 from bert_core.stages.line import Line, LineRequest, open_line
 from bert_core.stages.plan import plan_line
@@ -208,3 +208,22 @@ def test_a_teacher_stands_in_the_fingerprint_by_its_files(opened, tiny_recipe):
         name for name, digest in opened(*settings).stages["fine_tune/mood"].raw.items() if first.raw[name] != digest
     }
     assert changed == {"teacher/model.safetensors"}
+
+
+START = Path(__file__).parents[2] / "models" / "start_zh"
+GROWTH = "vocabulary.growth={corpora: [reviews], min_count: 2, max_entries: 5}"
+
+
+def test_a_vocabulary_that_grows_is_made_from_the_starting_one_and_documents(opened):
+    from bert_core.tokens.vocabulary_files import load_vocabulary
+
+    plain, grown = opened(f"model.start={START}"), opened(f"model.start={START}", GROWTH)
+    assert plain.stages["vocabulary"].parents == {}
+    assert grown.stages["vocabulary"].parents == {"documents_reviews": "documents/reviews"}
+    for stage in ("split/mood", "slices/reviews", "documents/reviews", "vocabulary"):
+        counts = run_stage(grown, stage).counts
+    own, entries = load_vocabulary(START), load_vocabulary(grown.outputs_of("vocabulary")[0].folder)
+    assert entries[: len(own)] == own
+    assert counts["new_entries"] == len(entries) - len(own) <= 5
+    with pytest.raises(RecipeError, match=r"vocabulary.growth is set, but model.start is empty"):
+        opened(GROWTH)

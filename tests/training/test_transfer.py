@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from bert_core.config import ExamplesConfig, ModelConfig, OptimizationConfig, TransferConfig
 from bert_core.errors import CheckpointError, RequestError, TrainingError
+from bert_core.examples.reader import ExampleSet
 from bert_core.model.exchange import load_pretraining
 from bert_core.progress import silent
 from bert_core.training import loop
@@ -192,10 +193,10 @@ def test_held_out_numbers_do_not_depend_on_the_batch_size_or_on_when_they_are_ta
     last = json.loads((job.output_folder / "metrics.jsonl").read_text().splitlines()[-1])
     for batch_examples in (1, 5, 12):
         batches = evaluation_batches(
-            loop.ExampleSet.open(job.examples_folder, "held_out"),
+            ExampleSet.open(job.examples_folder, "held_out"),
             batch_examples,
             job.transfer.masking,
-            training.vocabulary,
+            training.batches.vocabulary,
             job.seed,
         )
         values = evaluate_pretraining(model, batches, training.device, StopFlag())
@@ -251,8 +252,13 @@ def test_a_start_that_does_not_fit_is_refused(make_job: MakeJob):
 
     larger = first.runs_folder / "vocabulary"
     larger.mkdir()
-    write_vocabulary([*load_vocabulary(first.vocabulary_folder), "甲"], True, larger)
+    own = load_vocabulary(first.vocabulary_folder)
+    write_vocabulary([*own[:9], "甲", *own[9:]], True, larger)
     second = make_job("second", start=str(first.output_folder), vocabulary_folder=larger)
+    with pytest.raises(CheckpointError, match="as entry 9, the one of 51 entries has '甲'"):
+        train_transfer(second, silent, StopFlag())
+    for name in ("vocab.txt", "tokenizer.json"):
+        (first.output_folder / name).unlink()
     with pytest.raises(CheckpointError, match="50 token embeddings, but the vocabulary has 51 entries"):
         train_transfer(second, silent, StopFlag())
 
