@@ -41,7 +41,9 @@ class OptimizationConfig(Part):
     """AdamW with warm-up and decay."""
 
     learning_rate: float = Field(default=1e-4, gt=0.0, le=0.1)
-    """Peak learning rate; 1e-4 from scratch, 2e-5 to 5e-5 to go on from a checkpoint at base size."""
+    """Peak learning rate. From random weights 1e-4 at base size (Devlin et al. 2019), 5e-4 at small ones (Clark et al.
+    2020); to go on from a checkpoint 2e-5 to 5e-5 at base size (Sun et al. 2019), 1e-4 with large batches
+    (Gururangan et al. 2020)."""
     warmup_fraction: Fraction = 0.06
     """Share of the steps in which the learning rate climbs from zero, 0 to 1."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -96,6 +98,9 @@ class TransferConfig(Part):
     """Predict each hidden token from the borders of its span too, the span-boundary objective (Joshi et al. 2020)."""
     optimization: OptimizationConfig = Field(default_factory=OptimizationConfig)
     """Optimizer settings."""
+    average_decay: float | None = Field(default=None, ge=0.5, lt=1.0)
+    """Evaluate and hand on a moving average of the weights that keeps this share of itself at each step (Polyak and
+    Juditsky 1992), 0.999 for some thousand steps; empty for the last weights."""
     dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
     """Dropout probability in this stage; empty for that of `model`."""
     evaluate_every_steps: int = Field(default=500, ge=1)

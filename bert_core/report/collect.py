@@ -152,8 +152,10 @@ def _curves(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[Curve]:
             ("held-out MLM loss", decimal(counts.get("held_out_mlm_loss"), 3)),
             ("MLM accuracy", percent(row.mlm_accuracy)),
             ("NSP accuracy", percent(row.nsp_accuracy)),
+            ("SOP accuracy", percent(counts.get("held_out_sop_accuracy"))),
             ("best epoch", count(counts.get("best_epoch"))),
             ("tokens per second", count(counts.get("tokens_per_second"))),
+            ("model FLOPs utilisation", percent(counts.get("mfu"))),
             ("time", duration(row.seconds)),
             ("device", str(counts.get("device") or DASH)),
         ]

@@ -187,6 +187,7 @@ def _draw_accuracies(axes: Any, training: list[dict[str, Any]], evaluations: lis
     for key, name, colour in (
         ("mlm_accuracy", "MLM", "warm"),
         ("nsp_accuracy", "NSP", "good"),
+        ("sop_accuracy", "SOP", "good"),
         ("accuracy", "accuracy", "accent"),
         ("macro_f1", "macro F1", "warm"),
         ("f1", "entity F1", "good"),
@@ -194,7 +195,7 @@ def _draw_accuracies(axes: Any, training: list[dict[str, Any]], evaluations: lis
         # a stage without pairs reports NSP as zero loss and zero accuracy: nothing to draw
         lines = [line for line in evaluations if key != "nsp_accuracy" or line.get("nsp_loss") != 0.0]
         steps, values = _series(lines, key)
-        where = "held-out" if key.startswith(("mlm", "nsp")) else "dev"
+        where = "held-out" if key.startswith(("mlm", "nsp", "sop")) else "dev"
         if not evaluations:
             steps, values = _series(training, key)
             kept, average = _kept_points(len(steps)), smoothed(values)

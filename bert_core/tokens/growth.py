@@ -66,8 +66,8 @@ def _count_words(texts: Iterator[pa.Array], lowercase: bool) -> dict[str, int]:
         spaced[1::3] = np.where(is_space, ord(" "), kept)
         is_kept = np.zeros(len(spaced), bool)
         is_kept[1::3], is_kept[0::3], is_kept[2::3] = True, is_alone, is_alone
-        split = pc.utf8_split_whitespace(pa.array([text_of(spaced[is_kept])], pa.large_string()))
-        found = pc.value_counts(pc.list_flatten(split))
+        split = pc.call_function("utf8_split_whitespace", [pa.array([text_of(spaced[is_kept])], pa.large_string())])
+        found = split.flatten().value_counts()
         for word, count in zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True):
             counts[word] = counts.get(word, 0) + count
     return dict(sorted(counts.items()))

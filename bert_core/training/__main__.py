@@ -59,14 +59,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bert_core.training", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("job", type=Path, help="the job, a JSON file")
     parser.add_argument("--parent-pid", type=int, help="stop when this process is no longer the parent")
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], help="of a transfer, in place of what its job says"
+    )
     parser.add_argument("--rendezvous", help="where the processes of a job meet, file:///...; set by the launcher")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         data = _read(options.job, options.parent_pid)
+        if options.device is not None:
+            data["device"] = options.device
         num_ranks = _num_ranks(data)
         if num_ranks > 1:
-            return _launch(options.job, options.parent_pid, num_ranks)
+            command = [str(options.job), *(["--device", options.device] if options.device is not None else [])]
+            return _launch(command, options.parent_pid, num_ranks)
         counts = _run(data, options.job, options.parent_pid, options.rendezvous)
         if counts is not None:
             emit({"event": "result", "counts": counts})
@@ -98,15 +104,16 @@ def _num_ranks(data: dict[str, Any]) -> int:
     from bert_core.training.job import TransferJob
     from bert_core.training.launch import num_devices
 
-    return num_devices() or TransferJob.from_dict(data).transfer.processes
+    job = TransferJob.from_dict(data)
+    return (num_devices() if job.device != "cpu" else 0) or (job.transfer.processes if job.device != "cuda" else 1)
 
 
-def _launch(job_path: Path, parent_pid: int | None, num_ranks: int) -> int:
+def _launch(command: list[str], parent_pid: int | None, num_ranks: int) -> int:
     from bert_core.training.launch import run_ranks
     from bert_core.training.stopping import listening_for_stop
 
     with listening_for_stop(parent_pid, leaves=False) as stop:
-        return run_ranks([str(job_path)], num_ranks, stop)
+        return run_ranks(command, num_ranks, stop)
 
 
 def _run(data: dict[str, Any], job_path: Path, parent_pid: int | None, rendezvous: str | None) -> dict[str, Any] | None:

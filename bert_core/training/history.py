@@ -52,8 +52,14 @@ NUM_TRAIN_ROWS = 200
 class History:
     """One row of numbers for each step and each evaluation, float64."""
 
-    def __init__(self, num_steps: int) -> None:
-        self.num_steps = num_steps
+    def __init__(self, num_steps: int, pair_name: str = "nsp") -> None:
+        """Begin an empty history.
+
+        Args:
+            num_steps: of the whole training.
+            pair_name: what the objective of pairs is called in rows, `nsp` or `sop`.
+        """
+        self.num_steps, self._pair_name = num_steps, pair_name
         self.steps: list[tuple[float, ...]] = []
         self.evaluations: list[tuple[float, ...]] = []
 
@@ -79,7 +85,7 @@ class History:
         """Average the last `num_steps` steps before `stop` (steps done)."""
         window = np.array(self.steps[max(0, stop - num_steps) : stop])
         column = dict(zip(STEP_COLUMNS, window.T, strict=True))
-        return {
+        row = {
             "split": "train",
             "step": stop,
             "loss": float(column["loss"].mean()),
@@ -94,12 +100,17 @@ class History:
             "examples": int(sum(row[_EXAMPLES] for row in self.steps[:stop])),
             "tokens": int(sum(row[_TOKENS] for row in self.steps[:stop])),
         }
+        return self._named(row)
 
     def evaluation_row(self, index: int) -> dict[str, Any]:
         """Return one evaluation as a row of metrics.jsonl."""
         values = dict(zip(EVALUATION_COLUMNS, self.evaluations[index], strict=True))
         whole = {name: int(values[name]) for name in ("step", "examples", "max_tokens")}
-        return {"split": "held_out", **values, **whole}
+        return self._named({"split": "held_out", **values, **whole})
+
+    def _named(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row with the objective of pairs under its own name."""
+        return {key.replace("nsp_", f"{self._pair_name}_"): value for key, value in row.items()}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all rows of metrics.jsonl, by step, train before held_out."""

@@ -17,17 +17,16 @@ from typing import Any
 import torch
 
 from bert_core.errors import TrainingError
-from bert_core.examples.masking import MaskVocabulary
-from bert_core.examples.reader import ExampleSet
 from bert_core.model.dropout import seed_dropout
 from bert_core.model.exchange import save_model
 from bert_core.progress import Progress
 from bert_core.randomness import seed_of
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.tokens.vocabulary_files import load_vocabulary
-from bert_core.training.batches import LENGTH_MULTIPLE, DrawnBatch, Layout, draw_batch, prefetch
+from bert_core.training.averaging import AveragedWeights
+from bert_core.training.batches import DrawnBatch, prefetch
 from bert_core.training.device import choose_device
-from bert_core.training.evaluation import evaluate_pretraining, evaluation_batches
+from bert_core.training.evaluation import evaluate_pretraining
 from bert_core.training.gradients import SummedGradients
 from bert_core.training.history import EVALUATION_COLUMNS, STEP_COLUMNS, SUMMED_COLUMNS, History
 from bert_core.training.job import TransferJob
@@ -35,8 +34,10 @@ from bert_core.training.optimization import build_optimizer, clip_gradients, set
 from bert_core.training.ranks import ALONE, Ranks
 from bert_core.training.resume import checkpoint_folder, load_resume_checkpoint, save_resume_checkpoint, weights_sum
 from bert_core.training.run_files import RunFiles
+from bert_core.training.speed import Speed
 from bert_core.training.start import start_model
-from bert_core.training.step import Phase, phase_of, plan_phases
+from bert_core.training.step import phase_of, plan_phases
+from bert_core.training.step_batches import StepBatches
 from bert_core.training.stopping import StopFlag, TrainingStopped, listening_for_stop
 
 _log = logging.getLogger(__name__)
@@ -79,18 +80,18 @@ class _Training:
 
     def __init__(self, job: TransferJob, ranks: Ranks = ALONE) -> None:
         self.job, self.config, self.ranks = job, job.transfer, ranks
-        self.device = choose_device(job.precision)
+        self.device = choose_device(job.precision, job.device, ranks)
         self.phases = plan_phases(job)
-        self.vocabulary = MaskVocabulary.from_folder(job.vocabulary_folder, job.transfer.masking)
         self.model, self.start_report = start_model(job)
         self.model.to(self.device.device)
-        self.held_out = {phase.first_step: self._draw_held_out(phase) for phase in self.phases}
+        self.batches = StepBatches(job, self.phases, self.model.config.pad_token_id, self.device.device, ranks)
         self.optimizer, self.learning_rate = build_optimizer(self.model, self.config.optimization, self.config.steps)
         self.gradients = SummedGradients(self.model, ranks)
-        self.history = History(self.config.steps)
+        self.average = AveragedWeights(self.model, self.config.average_decay)
+        self.history = History(self.config.steps, "sop" if self.config.examples.objective == "sop" else "nsp")
         self.job_digest = fingerprint_of(job.what_bits_depend_on())
         self.steps_done = self.resumed_at = 0
-        self.step_seconds: list[float] = []
+        self.speed = Speed(self.model.config, self.device, ranks.size)
 
     def restore(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
@@ -100,6 +101,7 @@ class _Training:
         self.ranks.require_equal("the step of the checkpoint to go on from", self.steps_done)
         self.ranks.require_equal("the sum of the weights", weights_sum(self.model))
         self.history.restore(tensors)
+        self.average.restore(tensors)
         self.resumed_at = self.steps_done
         _log.info(
             "%s: %s parameters, %s, %s processes of %s threads; %s train and %s held-out examples; step %s of %s",
@@ -109,7 +111,7 @@ class _Training:
             self.ranks.size,
             torch.get_num_threads(),
             sum(phase.examples.num_examples for phase in self.phases),
-            sum(len(batch.example_ids) for held_out in self.held_out.values() for batch in held_out),
+            self.batches.num_held_out,
             self.steps_done,
             self.config.steps,
         )
@@ -125,14 +127,14 @@ class _Training:
                 done = self.steps_done
                 if done % self.history.row_steps == 0 or done == total:
                     row = self.history.train_row(done, self.history.row_steps)
-                    runs.write({**row, "tokens_per_second": self._tokens_per_second(100)})
+                    runs.write({**row, **self.speed.over_last(100)})
                 progress(
                     done,
                     total,
                     "steps",
                     loss=self.history.steps[-1][0],
                     learning_rate=self.history.steps[-1][STEP_COLUMNS.index("learning_rate")],
-                    tokens_per_second=self._tokens_per_second(20),
+                    tokens_per_second=self.speed.over_last(20)["tokens_per_second"],
                 )
                 self._evaluate_where_due(stop, runs)
                 if self.ranks.agreed_signal(stop) is not None and done < total:
@@ -161,17 +163,18 @@ class _Training:
             "train_mlm_loss": row["mlm_loss"],
         }
         last = self.history.evaluation_row(len(self.history.evaluations) - 1)
-        counts |= {f"held_out_{key}": last[key] for key in EVALUATION_COLUMNS if key not in ("step", "max_tokens")}
+        counts |= {f"held_out_{key}": last[key] for key in last if key not in ("split", "step", "max_tokens")}
         self.ranks.require_equal("the sum of the weights", weights_sum(self.model))
         if self.ranks.is_first:
-            save_model(
-                self.job.output_folder,
-                self.model,
-                self.job.vocabulary_folder,
-                kind="pretraining",
-                card={"stage": self.job.stage, "seed": self.job.seed, **counts},
-                dtype=self.job.stored_dtype,
-            )
+            with self.average.in_place():
+                save_model(
+                    self.job.output_folder,
+                    self.model,
+                    self.job.vocabulary_folder,
+                    kind="pretraining",
+                    card={"stage": self.job.stage, "seed": self.job.seed, **counts},
+                    dtype=self.job.stored_dtype,
+                )
             self.history.write(self.job.output_folder / "metrics.jsonl")
         return counts | {
             "start": self.start_report,
@@ -179,31 +182,12 @@ class _Training:
             "processes": self.ranks.size,
             "num_threads": torch.get_num_threads(),
             "resumed_at_step": self.resumed_at,
-            "seconds": sum(self.step_seconds),
-            "tokens_per_second": self._tokens_per_second(len(self.step_seconds)),
+            "seconds": self.speed.seconds,
+            **self.speed.over_last(None),
         }
 
-    def _layout(self, phase: Phase) -> Layout:
-        return Layout(
-            pad_id=self.model.config.pad_token_id,
-            length_multiple=LENGTH_MULTIPLE.get(self.device.device.type, 8),
-            pack_tokens=phase.pack_tokens,
-            part_examples=phase.part_examples,
-            with_spans=self.config.span_boundary,
-            rank=self.ranks.rank,
-            num_ranks=self.ranks.size,
-        )
-
     def _draw(self, step: int) -> DrawnBatch:
-        phase = phase_of(self.phases, step)
-        epoch, rows = phase.rows(step)
-        masking, vocabulary, seed = self.config.masking, self.vocabulary, self.job.seed
-        return draw_batch(phase.examples, rows, masking, vocabulary, seed, epoch, self._layout(phase))
-
-    def _draw_held_out(self, phase: Phase) -> list[DrawnBatch]:
-        examples, batch_examples = ExampleSet.open(phase.folder, "held_out"), self.config.batch_examples
-        masking, vocabulary, seed = self.config.masking, self.vocabulary, self.job.seed
-        return evaluation_batches(examples, batch_examples, masking, vocabulary, seed, self._layout(phase))
+        return self.batches.of_step(step)
 
     def _step(self, batch: DrawnBatch, runs: RunFiles) -> None:
         """Do one optimizer step, or raise before it where a number is not finite."""
@@ -233,6 +217,7 @@ class _Training:
         rate = self.learning_rate(step)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
+        self.average.update(step)
         measured = {
             **sums,
             "examples": len(batch.example_ids),
@@ -242,7 +227,7 @@ class _Training:
         }
         self.history.steps.append(tuple(float(measured[name]) for name in STEP_COLUMNS))
         self.steps_done += 1
-        self.step_seconds.append(time.perf_counter() - started)
+        self.speed.add(batch, time.perf_counter() - started)
 
     def _evaluation_is_due(self) -> bool:
         """Say whether the model of this moment is to be evaluated and was not."""
@@ -253,8 +238,8 @@ class _Training:
     def _evaluate_where_due(self, stop: StopFlag, runs: RunFiles) -> None:
         if self._evaluation_is_due():
             phase = phase_of(self.phases, self.steps_done - 1)
-            held_out = self.held_out[phase.first_step]
-            values = evaluate_pretraining(self.model, held_out, self.device, stop, self.ranks)
+            with self.average.in_place():
+                values = evaluate_pretraining(self.model, self.batches.held_out(phase), self.device, stop, self.ranks)
             if values is not None:
                 values |= {"step": self.steps_done, "max_tokens": phase.max_tokens}
                 self.history.evaluations.append(tuple(float(values[name]) for name in EVALUATION_COLUMNS))
@@ -268,7 +253,7 @@ class _Training:
                 self.steps_done,
                 self.model,
                 self.optimizer,
-                self.history.tensors(),
+                self.history.tensors() | self.average.tensors(),
                 self.job_digest,
                 self.config.keep_checkpoints,
                 self._made_on(),
@@ -278,10 +263,3 @@ class _Training:
 
     def _made_on(self) -> str:
         return f"{self.device}, {self.ranks.size} processes"
-
-    def _tokens_per_second(self, num_steps: int) -> float:
-        """Return the rate over the last `num_steps` steps of this process; 0 before the first."""
-        seconds = self.step_seconds[-num_steps:] if num_steps else []
-        if not seconds:
-            return 0.0
-        return sum(row[STEP_COLUMNS.index("tokens")] for row in self.history.steps[-len(seconds) :]) / sum(seconds)

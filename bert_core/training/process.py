@@ -29,6 +29,7 @@ SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",  # bytes; only larger blocks come from the system one by one
     "MALLOC_TRIM_THRESHOLD_": "17179869184",  # bytes free at the heap's top before they are given back
     "MALLOC_TOP_PAD_": "268435456",  # bytes asked for beyond what is needed
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it cuBLAS may add in another order each time
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait sleep; spinning starves whoever shares the processors
     "TOKENIZERS_PARALLELISM": "false",
 }
