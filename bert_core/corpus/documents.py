@@ -49,7 +49,8 @@ def build_slice(piece: Slice, config: CorpusConfig, folder: Path, progress: Prog
 
     Returns:
         Counts: seen, used, repaired, quarantined (records); reasons, repairs, encodings, dropped (by name); cut
-        (documents longer than max_characters); documents (rows written), characters.
+        (documents longer than max_characters); documents (rows written), characters; files (seen, used, repaired,
+        quarantined of the file).
 
     Raises:
         CorpusError: too many records are unreadable, the text column is missing, or the file changed meanwhile.
@@ -82,12 +83,16 @@ def build_documents(
     Returns:
         Counts: the sums of the slices' counts; duplicates, duplicate_clusters; near_duplicates,
         near_duplicate_clusters, largest_clusters (where the kept document stands, documents); contaminated by kind
-        (equal, contains, inside, near); documents, characters; by_file (documents of each file).
+        (equal, contains, inside, near); documents, characters; by_file (documents of each file); files (seen, used,
+        repaired, quarantined of each file).
 
     Raises:
         CorpusError: no document is left; the message holds the waterfall.
     """
     counts = _summed_counts(slice_folders)
+    files = counts.pop("files", {})
+    for name, books in files.items():
+        assert books["used"] + books["repaired"] + books["quarantined"] == books["seen"], (name, books)
     tables = [read_shards(slice_folder, "documents") for slice_folder in slice_folders]
     held_out = HeldOutTexts(
         normalise(text)
@@ -99,6 +104,7 @@ def build_documents(
     merged = _merged(tables, config.deduplicate, config.near_similarity, held_out, counts, by_file, progress)
     counts["documents"] = write_shards(folder, "documents", DOCUMENTS, merged)
     counts["by_file"] = dict(sorted(by_file.items()))
+    counts["files"] = files
     if counts["documents"] == 0:
         raise CorpusError(f"corpus {config.paths}: no document is left; {_waterfall(counts)}; check format and filters")
     return counts
@@ -216,13 +222,19 @@ def _summed_counts(slice_folders: Sequence[Path]) -> dict[str, Any]:
     """Add up the counts that the slices wrote beside their shards."""
     summed: dict[str, Any] = {}
     for slice_folder in slice_folders:
-        counts = json.loads((slice_folder / COUNTS_NAME).read_text(encoding="utf-8"))
-        for name, value in counts.items():
-            if isinstance(value, dict):
-                summed[name] = dict(sorted((Counter(summed.get(name, {})) + Counter(value)).items()))
-            else:
-                summed[name] = summed.get(name, 0) + value
+        _add(summed, json.loads((slice_folder / COUNTS_NAME).read_text(encoding="utf-8")))
     return summed
+
+
+def _add(summed: dict[str, Any], counts: dict[str, Any]) -> None:
+    """Add nested counts to a sum; names within it stand in order."""
+    for name, value in counts.items():
+        if isinstance(value, dict):
+            part = summed.get(name, {})
+            _add(part, value)
+            summed[name] = dict(sorted(part.items()))
+        else:
+            summed[name] = summed.get(name, 0) + value
 
 
 def _waterfall(counts: dict[str, Any]) -> str:

@@ -171,7 +171,7 @@ def _table_rows(
         at = row.line
         if row.fault is not None:
             code = row.fault.partition(":")[0]
-            fault = "unreadable line" if code == "undecodable" else f"{code} row"
+            fault = "unreadable line" if code in ("undecodable", "line_too_long") else f"{code} row"
             excerpt = at.excerpt or (at.text or "")[:_EXCERPT_CHARACTERS]
             yield Value(at.number, at.byte_offset, None, fault, excerpt)
             continue
@@ -222,7 +222,7 @@ def _records_of_rows(
             continue
         record = RawRecord(row.line, byte_offset=row.byte_offset)
         if isinstance(values.get("id"), str | int):
-            record.key = str(values["id"])
+            record.key = str(values["id"]).encode("utf-8", "replace").decode()  # half of a surrogate pair
         read(record, values, source)
         if record.fault is not None:
             record.excerpt = str(values)[:_EXCERPT_CHARACTERS]

@@ -60,14 +60,18 @@ def resolve_paths(patterns: Sequence[str], base: Path) -> list[RawFile]:
         else:
             files = _on_disk(pattern, base)
         for file in files:
+            if not file.name.isprintable():
+                raise CorpusError(
+                    f"path {pattern!r}: the file name {file.name!r} holds control characters or is no UTF-8; rename it"
+                )
             found.setdefault(os.path.abspath(file.path), file)
     return list(found.values())
 
 
 def _in_package(pattern: str) -> list[RawFile]:
     package, _, inside = pattern.removeprefix(PACKAGE_SCHEME).partition("/")
-    if not package or not inside or ".." in inside.split("/"):
-        raise CorpusError(f"path {pattern!r}: expected package://NAME/file, without '..'")
+    if not package or not inside or inside.startswith("/") or ".." in inside.split("/"):
+        raise CorpusError(f"path {pattern!r}: expected package://NAME/file, without '..' or a second slash")
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise CorpusError(f"path {pattern!r}: package {package!r} is not installed; pip install {package}")

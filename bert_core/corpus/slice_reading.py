@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from bert_core.config import CorpusConfig
 from bert_core.corpus.clean import clean, document_id, han_share
-from bert_core.corpus.readers import RawRecord, missing_column, read_records
+from bert_core.corpus.raw_record import RawRecord
+from bert_core.corpus.readers import missing_column, read_records
 from bert_core.corpus.sentences import split_sentences
 from bert_core.corpus.slices import Slice
 from bert_core.errors import CorpusError
@@ -23,6 +24,7 @@ from bert_core.store.fingerprint import digest_of_file
 from bert_core.store.schemas import DOCUMENTS
 
 _ROWS_AT_ONCE = 4096
+_CHARACTERS_AT_ONCE = 8 << 20  # rows may be long, and memory is to stay flat
 _EXCERPT_CHARACTERS = 200
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 
@@ -48,6 +50,7 @@ class SliceReading:
         piece, config = self.piece, self.config
         total = piece.num_bytes or piece.file.path.stat().st_size
         rows: list[tuple[str, RawRecord, list[str]]] = []
+        num_characters = 0
         for record in read_records(piece.file, config, piece.start, piece.num_bytes, piece.first_line):
             self.num_seen += 1
             if record.text is None:
@@ -60,9 +63,10 @@ class SliceReading:
             self.encodings[record.encoding] += 1
             for part in self._filtered(text):
                 rows.append((part, record, repairs))
-            if len(rows) >= _ROWS_AT_ONCE:
+                num_characters += len(part)
+            if len(rows) >= _ROWS_AT_ONCE or num_characters >= _CHARACTERS_AT_ONCE:
                 yield self._table(rows)
-                rows = []
+                rows, num_characters = [], 0
                 self.progress(min(record.byte_offset - piece.start, total), total, "bytes")
         if rows:
             yield self._table(rows)
@@ -89,9 +93,9 @@ class SliceReading:
         """Return the books as plain JSON values."""
         outcomes = {name: self.outcomes[name] for name in ("used", "repaired", "quarantined")}
         assert sum(outcomes.values()) == self.num_seen, (outcomes, self.num_seen)
+        books = {"seen": self.num_seen, **outcomes}
         return {
-            "seen": self.num_seen,
-            **outcomes,
+            **books,
             "reasons": dict(sorted(self.reasons.items())),
             "repairs": dict(sorted(self.repairs.items())),
             "encodings": dict(sorted(self.encodings.items())),
@@ -99,6 +103,7 @@ class SliceReading:
             "cut": self.num_cut,
             "documents": num_rows,
             "characters": self.num_characters,
+            "files": {self.piece.file.name: books},
         }
 
     def _filtered(self, text: str) -> list[str]:

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bert_core.corpus.decode import Line
+from bert_core.corpus.decode import MAX_LINE_BYTES, Line
+from bert_core.corpus.raw_record import fault_of, whole_lines
 
 MAX_LINES_IN_ROW = 200
 DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -43,6 +44,7 @@ def read_rows(lines: Iterator[Line], delimiter: str, num_fields: int = 0, quotin
     """
     quoted = re.compile(rf'(?:"((?:[^"]++|"")*+)"|([^"{delimiter}][^{delimiter}]*+|))({delimiter}|\Z)')
     ahead: deque[Line] = deque()
+    lines = whole_lines(lines)
 
     def following(count: int) -> Line | None:
         while len(ahead) < count and (line := next(lines, None)) is not None:
@@ -52,7 +54,7 @@ def read_rows(lines: Iterator[Line], delimiter: str, num_fields: int = 0, quotin
     while (line := following(1)) is not None:
         ahead.popleft()
         if line.text is None:
-            yield Row(line, [], f"undecodable: {line.fault}")
+            yield Row(line, [], fault_of(line))
             continue
         if not line.text.strip():
             continue
@@ -93,7 +95,7 @@ def _across_lines(
     """Try to close a row with the lines behind it: its fields and how many lines they took."""
     for count in range(1, MAX_LINES_IN_ROW):
         line = following(count)
-        if line is None or line.text is None:
+        if line is None or line.text is None or len(text) + len(line.text) > MAX_LINE_BYTES:
             break
         text = f"{text}\n{line.text}"
         if '"' in line.text:

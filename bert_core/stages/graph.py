@@ -25,8 +25,8 @@ from bert_core.store.fingerprint import canonical_json, digest_of_file
 
 CODE_VERSIONS = {
     "split": 3,
-    "slice": 1,
-    "documents": 2,
+    "slice": 2,
+    "documents": 3,
     "vocabulary": 1,
     "tokens": 2,
     "examples": 3,

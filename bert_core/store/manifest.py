@@ -15,7 +15,7 @@ from bert_core.errors import StoreError
 from bert_core.store.fingerprint import digest_of_file, fingerprint_of
 
 MANIFEST_NAME = "manifest.json"
-_NAME = re.compile(r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")
+_NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path}: damaged manifest ({error}); delete the folder and run again") from error
     for entry in manifest.files:
-        if not _NAME.match(entry.name) or ".." in entry.name.split("/"):
+        if not _NAME.fullmatch(entry.name) or ".." in entry.name.split("/"):
             raise StoreError(f"{path}: file name {entry.name!r} is not a plain relative name; refusing the folder")
     if fingerprint_of(manifest.spec) != manifest.fingerprint:
         raise StoreError(f"{path}: the specification does not give the fingerprint; delete the folder and run again")

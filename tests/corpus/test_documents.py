@@ -23,10 +23,6 @@ from bert_core.store.shards import read_shards, write_shards
 GOOD = '{"text": "好的文字"}\n'.encode()
 
 
-def outcome(counts: dict) -> tuple[int, int, int, int]:
-    return counts["seen"], counts["used"], counts["repaired"], counts["quarantined"]
-
-
 def test_a_slice_keeps_its_documents_with_provenance(build):
     built = build({"a.txt": "第一篇。\n还有一段。\n\n１９９８年\n".encode("gb18030")})
     assert built.rows == [
@@ -62,62 +58,9 @@ def test_a_slice_keeps_its_documents_with_provenance(build):
             "cut": 0,
             "documents": 2,
             "characters": 15,
+            "files": {"a.txt": {"seen": 2, "used": 1, "repaired": 1, "quarantined": 0}},
         }
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "texts", "outcomes", "reason"),
-    [
-        ("gbk.txt", "今天天气很好，我们去看水。".encode("gbk"), ["今天天气很好，我们去看水。"], (1, 1, 0, 0), None),
-        ("big5.txt", "今天天氣很好，我去看水。".encode("big5"), ["今天天氣很好，我去看水。"], (1, 1, 0, 0), None),
-        ("utf16.txt", "今天天气很好。\n\n再见".encode("utf-16"), ["今天天气很好。", "再见"], (2, 2, 0, 0), None),
-        ("bom.jsonl", b"\xef\xbb\xbf" + GOOD, ["好的文字"], (1, 1, 0, 0), None),
-        ("bom.txt", "\ufeff今天".encode(), ["今天"], (1, 1, 0, 0), None),
-        (
-            "mixed.txt",
-            "今天很好\n".encode() + "我们去看水\n".encode("gbk"),
-            ["今天很好\n我们去看水"],
-            (1, 0, 1, 0),
-            None,
-        ),
-        ("bad_byte.jsonl", GOOD + b'{"text": "\xff"}\n' + GOOD, ["好的文字"] * 2, (3, 2, 0, 1), "undecodable"),
-        ("surrogate.jsonl", b'{"text": "\\ud800 half"}\n', ["\ufffd half"], (1, 0, 1, 0), None),
-        ("nul.txt", "好\x00的\x1b[1m文\u200b字".encode(), ["好的文字"], (1, 0, 1, 0), None),
-        ("separators.jsonl", '{"text": "一\u2028二\x85三"}\n'.encode(), ["一\n二\n三"], (1, 0, 1, 0), None),
-        ("nan.jsonl", GOOD + b'{"text": "a", "x": NaN}\n', ["好的文字"], (2, 1, 0, 1), "invalid_json"),
-        ("twice.jsonl", GOOD + b'{"text": "a", "text": "b"}\n', ["好的文字"], (2, 1, 0, 1), "invalid_json"),
-        ("deep.jsonl", GOOD + b"[" * 9000 + b"]" * 9000, ["好的文字"], (2, 1, 0, 1), "invalid_json"),
-        ("cut.jsonl", GOOD + GOOD[:-6], ["好的文字"], (2, 1, 0, 1), "invalid_json"),
-        ("cut_inside.jsonl", GOOD + GOOD[:-5], ["好的文字"], (2, 1, 0, 1), "undecodable"),
-        ("blank.jsonl", GOOD + b"\r\n\n" + GOOD.replace(b"\n", b"\r\n"), ["好的文字"] * 2, (2, 2, 0, 0), None),
-        ("null.jsonl", GOOD + b'{"text": null}\n', ["好的文字"], (2, 1, 0, 1), "text_not_a_string"),
-        ("number.jsonl", GOOD + b'{"text": 5}\n', ["好的文字"], (2, 1, 0, 1), "text_not_a_string"),
-        ("list.jsonl", GOOD + b'{"text": ["a"]}\n', ["好的文字"], (2, 1, 0, 1), "text_not_a_string"),
-        ("no_key.jsonl", GOOD + b'{"body": "a"}\n', ["好的文字"], (2, 1, 0, 1), "no_text_column"),
-        ("ragged.csv", "text,n\n好的,1\n坏的\n".encode(), ["好的"], (2, 1, 0, 1), "ragged"),
-        ("quote.csv", 'text,n\n"坏的,1\n好的,2\n'.encode(), ["好的"], (2, 1, 0, 1), "unclosed_quote"),
-        ("field.csv", ("text,n\n" + "好" * 200_000 + ",1\n").encode(), ["好" * 200_000], (1, 1, 0, 0), None),
-        ("zst_named.txt.gz", pa.compress("好的".encode(), "zstd", asbytes=True), ["好的"], (1, 1, 0, 0), None),
-        ("special.txt", "[MASK]和[SEP]和[CLS]".encode(), ["[MASK]和[SEP]和[CLS]"], (1, 1, 0, 0), None),
-        ("rare.txt", "𠮷野家😀\ue000".encode(), ["𠮷野家😀\ue000"], (1, 1, 0, 0), None),
-        ("empty.txt", b"", [], (0, 0, 0, 0), None),
-        ("spaces.txt", " \n\u3000\n\t".encode(), [], (0, 0, 0, 0), None),
-        ("html.txt", b"<b>[red]</b>[/INST] ok", ["[red][/INST] ok"], (1, 0, 1, 0), None),
-    ],
-)
-def test_bad_input_has_one_outcome_for_each_record(build, name, content, texts, outcomes, reason):
-    built = build({name: content})
-    assert built.texts == texts
-    (counts,) = built.counts
-    assert outcome(counts) == outcomes
-    assert counts["seen"] == counts["used"] + counts["repaired"] + counts["quarantined"]
-    assert list(counts["reasons"]) == ([reason] if reason else [])
-    assert len(built.quarantine) == counts["quarantined"]
-    for row in built.quarantine:
-        assert set(row) == {"file", "line", "byte_offset", "reason", "excerpt"}
-        assert row["file"] == name
-        assert len(row["excerpt"]) < 2000
 
 
 def test_the_quarantine_says_where_and_shows_escaped_text(build):
@@ -236,6 +179,10 @@ def test_slices_merge_without_duplicates_and_without_held_out_texts(build, tmp_p
         "documents": 3,
         "characters": 28,
         "by_file": {"a.txt": 2, "b.txt": 1},
+        "files": {
+            "a.txt": {"seen": 4, "used": 4, "repaired": 0, "quarantined": 0},
+            "b.txt": {"seen": 4, "used": 4, "repaired": 0, "quarantined": 0},
+        },
     }
     assert merge(tmp_path, built.folders, deduplicate="none")[0]["documents"] == 7
 

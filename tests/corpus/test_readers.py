@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bert_core.config import CorpusConfig
-from bert_core.corpus import readers
+from bert_core.corpus import running_text
 from bert_core.corpus.paths import RawFile
 from bert_core.corpus.readers import format_of, read_records
 from bert_core.errors import CorpusError
@@ -102,5 +102,5 @@ def test_articles_do_not_depend_on_how_many_paragraphs_are_read_at_once(tmp_path
     whole = read(tmp_path, "a.txt", content, format="tagged_words")
     assert len(whole) == 30
     for at_once in (1, 2, 3, 7):
-        monkeypatch.setattr(readers, "_PARAGRAPHS_AT_ONCE", at_once)
+        monkeypatch.setattr(running_text, "_PARAGRAPHS_AT_ONCE", at_once)
         assert read(tmp_path, "a.txt", content, format="tagged_words") == whole

@@ -91,12 +91,15 @@ def test_damage_is_found_and_named(tmp_path, damage):
     assert "data.txt" in faults[0]
 
 
-def test_a_manifest_that_reaches_out_of_its_folder_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "name", ["../../secret", "/etc/passwd", "a/../../b", "s3://bucket/key", "file:///etc/passwd", "..\\b", "a\n", ""]
+)
+def test_a_manifest_that_reaches_out_of_its_folder_is_refused(tmp_path, name):
     workspace = Workspace(tmp_path)
     fingerprint = build(workspace)
     path = workspace.folder_of("tokens", fingerprint) / "manifest.json"
     data = json.loads(path.read_text())
-    data["files"][0]["name"] = "../../secret"
+    data["files"][0]["name"] = name
     path.write_text(json.dumps(data))
     with pytest.raises(StoreError, match="not a plain relative name"):
         read_manifest(path.parent)
