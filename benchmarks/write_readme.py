@@ -25,6 +25,7 @@ python benchmarks/training.py            # training steps beside transformers; -
 python benchmarks/training.py --device cuda          # tokens/s and MFU of ours; ends at once where there is no GPU
 python benchmarks/examples.py --json benchmarks/examples.json
 python benchmarks/training.py --json benchmarks/training.json
+python benchmarks/decoding.py --text FILE.json       # encodings found from short excerpts: decoding.md
 python benchmarks/write_readme.py        # this page from both files
 ```
 

@@ -121,10 +121,7 @@ def read_lines(
         file_encoding, is_fixed = encoding_of_file(path, start, num_bytes), False
     else:
         file_encoding, is_fixed = _codec_name(encoding), True
-        if file_encoding in (
-            "utf-16",
-            "utf-32",
-        ):  # the byte order stands in the mark, little-endian without one
+        if file_encoding in ("utf-16", "utf-32"):  # the byte order stands in the mark, little-endian without one
             marked = detect_encoding(_samples(path, start, num_bytes)[0])
             file_encoding = marked if marked.startswith(file_encoding) else f"{file_encoding}-le"
     for number, offset, raw, is_part in _split_lines(
@@ -179,8 +176,11 @@ def _character_values() -> np.ndarray:
 
 
 def _decode(sample: bytes, encoding: str) -> str | None:
-    """Decode strictly but for a character that is cut off at the end; that one shows as U+FFFD."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    """Decode but for a character that is cut off at the end; that one shows as U+FFFD.
+
+    Strictly, but for UTF-16, where a lone surrogate spoils one line and no line can be told without the encoding.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding.startswith("utf-16") else "strict")
     try:
         text = decoder.decode(sample, final=False)
     except UnicodeDecodeError:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from bert_core.config import CorpusConfig
-from bert_core.corpus import decode, running_text
+from bert_core.corpus import decode, running_text, streams
 from bert_core.corpus.paths import resolve_paths
 from bert_core.corpus.slices import plan_slices
 from bert_core.errors import CorpusError
@@ -64,8 +64,8 @@ def outcome(counts: dict) -> tuple[int, int, int, int]:
         ("mixed_lines.jsonl", GOOD + GOOD.decode().encode("gb18030"), ["好的文字"] * 2, (2, 2, 0, 0), None),
         (
             "surrogate.txt",
-            "今天很好\n".encode("utf-16-le") + b"\x00\xd8\n\x00",
-            ["今天很好"],
+            "今天很好\n坏\ud800\n还是很好".encode("utf-16-le", "surrogatepass"),
+            ["今天很好\n还是很好"],
             (2, 0, 1, 1),
             "undecodable",
         ),
@@ -112,12 +112,13 @@ def test_bad_input_has_one_outcome_for_each_record(build, name, content, texts, 
 )
 def test_a_record_on_a_line_that_is_too_long_is_one_fault(build, monkeypatch, name, begin, end):
     monkeypatch.setattr(decode, "MAX_LINE_BYTES", 3000)
+    monkeypatch.setattr(streams, "BLOCK_BYTES", 1000)
     good = {"a.jsonl": '{"text": "好的"}', "a.csv": "好的,1", "a.tsv": "1\t好的"}[name]
     built = build({name: f"{begin}{'长句。' * 2000}{end}\n{good}\n".encode()})
     assert built.texts == ["好的"]
     assert outcome(built.counts[0]) == (2, 1, 0, 1)
     assert built.counts[0]["reasons"] == {"line_too_long": 1}
-    assert built.quarantine[0]["excerpt"].startswith(begin.rpartition("\n")[2] + "长句。")
+    assert "长句。长句。" in built.quarantine[0]["excerpt"]
 
 
 @pytest.mark.parametrize("format_", ["txt_blank_line", "txt_file", "tagged_words"])
@@ -159,7 +160,7 @@ def test_a_zstd_frame_that_asks_for_a_window_of_2_gib_is_refused(build):
 
 
 ONE_LINE = """
-import resource, sys
+import sys, threading, time
 from pathlib import Path
 
 from bert_core.config import CorpusConfig
@@ -169,7 +170,18 @@ from bert_core.errors import CorpusError
 
 folder, name, format_ = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 config = CorpusConfig(paths=[name], format=format_, max_bad_fraction=1.0)
-code = 0
+code, peak = 0, 0
+
+
+def look():
+    global peak
+    while True:  # mapped pages of the file are no memory that is held
+        status = Path("/proc/self/status").read_text()
+        peak = max(peak, int(status.partition("RssAnon:")[2].split()[0]) << 10)
+        time.sleep(0.02)
+
+
+threading.Thread(target=look, daemon=True).start()
 try:
     for number, piece in enumerate(plan_slices(config, folder)):
         (folder / f"out-{number}").mkdir()
@@ -178,7 +190,7 @@ try:
 except CorpusError as error:
     print(error)
     code = error.exit_code
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+print(peak)
 raise SystemExit(code)
 """
 
@@ -212,7 +224,7 @@ def test_a_line_of_1_gb_is_read_in_bounded_memory(tmp_path: Path, format_: str, 
     rc, said, peak = read_apart(tmp_path, "a.txt", format_)
     (tmp_path / "a.txt").unlink()
     assert (rc, outcomes in said) == (0, True), said
-    assert peak < 1 << 30
+    assert 0 < peak < 800 << 20, said
 
 
 FLIPS = """

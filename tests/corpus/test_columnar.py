@@ -34,7 +34,8 @@ def test_every_row_with_text_is_a_document(build, kind, type_of_text):
     built = build({name: content(kind, column)})
     assert [(row["text"], row["line"]) for row in built.rows] == [("第一篇。", 1), ("第二篇。", 3), ("第三篇 1。", 5)]
     counts = built.counts[0]
-    assert [counts[key] for key in ("seen", "used", "repaired", "quarantined")] == [4, 2, 1, 1]
+    assert [counts[key] for key in ("seen", "used", "repaired", "quarantined")] == [5, 2, 2, 1]
+    assert counts["dropped"] == {"min_characters": 1}
     assert [(row["line"], row["reason"]) for row in built.quarantine] == [
         (2, "text_not_a_string: 'text' is null, expected a string")
     ]
