@@ -39,8 +39,8 @@ def main() -> None:
     lines = [
         "# Encodings found from short excerpts",
         "",
-        "`python benchmarks/decoding.py --text cmrc2018_dev.json`: excerpts of the contexts, 60 of each length, Big5 in",
-        "traditional characters. Processor time of one thread, best of five passes.",
+        "`python benchmarks/decoding.py --text cmrc2018_dev.json`: excerpts of the contexts, 60 of each",
+        "length, Big5 in traditional characters. Processor time of one thread, best of five passes.",
         "",
         "| characters | codec | right of 60, ours | charset-normalizer | ms a call, ours | charset-normalizer |",
         "|---:|---|---:|---:|---:|---:|",
