@@ -104,8 +104,7 @@ def study(
     from bert_core.stages.plan import plan_line
 
     line = open_line(LineRequest(recipe=recipe, overrides=tuple(settings or ()), study=True))
-    wanted = line.with_ancestors(line.study_stages())
-    decisions = [decision for decision in plan_line(line) if decision.stage in wanted]
+    decisions = plan_line(line)
     if only_plan:
         from flows.terminal import print_plan
 

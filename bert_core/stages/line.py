@@ -28,7 +28,7 @@ class LineRequest:
     overrides: tuple[str, ...] = ()
     """Settings replaced, `a.b=value` each."""
     study: bool = False
-    """Whether the stages of the recipe's study belong to it."""
+    """The stages of the recipe's study and what they are built from, in place of the recipe's own line."""
     run_id: str = ""
     """Names the run; requests of one run share one look at the raw files."""
 
@@ -182,10 +182,14 @@ def _open(request: LineRequest, current_folder: str) -> Line:
     recipe = load_recipe(Path(request.recipe), request.overrides)
     stages = build_graph(recipe, base)
     study = add_study(recipe, base, stages) if request.study else ()
-    return Line(
+    line = Line(
         request=request,
         recipe=recipe,
         workspace=Workspace(base / recipe.workspace),
         stages=stages,
         study=study,
     )
+    if not request.study:
+        return line
+    wanted = line.with_ancestors(line.study_stages())  # a study leaves out what none of its arms is built from
+    return replace(line, stages={name: stage for name, stage in stages.items() if name in wanted})

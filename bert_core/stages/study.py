@@ -201,13 +201,9 @@ def _adopt(
     if value not in known:
         prefix = f"study/{arm.name}/"
         known[value] = f"{prefix}{stage.id}"
-        stages[known[value]] = replace(
-            mapped,
-            id=known[value],
-            prefix=prefix,
-            pieces=tuple(replace(piece, id=f"{prefix}{piece.id}", prefix=prefix) for piece in stage.pieces),
-            recipe=None if arm.recipe is recipe else arm.recipe,
-        )
+        own = {"prefix": prefix, "recipe": None if arm.recipe is recipe else arm.recipe}
+        pieces = tuple(replace(piece, id=f"{prefix}{piece.id}", **own) for piece in stage.pieces)
+        stages[known[value]] = replace(mapped, id=known[value], pieces=pieces, **own)
     return known[value]
 
 

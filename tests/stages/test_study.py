@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bert_core.errors import RecipeError, RequestError
+from bert_core.stages.build import run_stage
 from bert_core.stages.line import Line, LineRequest, open_line
 from bert_core.stages.study_scores import study_of
 
@@ -141,6 +142,48 @@ def test_the_line_of_a_run_knows_nothing_of_the_study(opened, tiny_recipe):
     own = open_line(LineRequest(recipe=str(tiny_recipe)))
     assert own.study == ()
     assert list(own.stages) == [name for name in opened().stages if not name.startswith("study/")]
+
+
+def test_a_study_holds_only_what_its_arms_are_built_from(opened):
+    line = opened("study.orders=[random, base]", "tasks.mood.start=pretrain")
+    trained = [stage.id for stage in line.stages.values() if stage.kind in ("transfer", "fine_tune", "tfidf")]
+    assert trained == [
+        "pretrain",
+        "fine_tune/mood",
+        "fine_tune/mood/from_random",
+        "fine_tune/mood/tfidf",
+        "study/random/fine_tune/mood/seed_2",
+        "study/base/fine_tune/mood/seed_2",
+    ]
+    assert "examples/domain_transfer" not in line.stages
+
+
+def test_a_variant_of_the_data_is_built_from_its_own_settings(opened):
+    settings = ("study.orders=[base]", "study.vary={long: [corpora.reviews.min_characters=21]}")
+    line = opened(*settings)
+    data = [stage.id for stage in line.stages.values() if stage.kind in DATA_KINDS]
+    actions = {stage: run_stage(line, stage).action for stage in data}
+    assert actions["study/long/documents/reviews"] == actions["study/long/tokens/reviews"] == "built"
+    documents = {
+        stage: line.output(line.stages[stage]).manifest.counts["documents"]
+        for stage in ("documents/reviews", "study/long/documents/reviews")
+    }
+    assert 0 < documents["study/long/documents/reviews"] < documents["documents/reviews"]
+    built = {stage for stage in data if stage.startswith("study/long/")}
+    assert built == {f"study/long/{stage}" for stage in ("slices/reviews", "documents/reviews", "vocabulary")} | {
+        f"study/long/{kind}/{name}"
+        for kind, name in (
+            ("tokens", "general"),
+            ("tokens", "reviews"),
+            ("tokens", "task_transfer"),
+            ("examples", "pretrain"),
+            ("examples", "domain_transfer"),
+            ("examples", "task_transfer"),
+            ("labelled", "mood"),
+        )
+    }
+    again = opened(*settings)
+    assert {run_stage(again, stage).action for stage in data} == {"reused"}
 
 
 def seal(line: Line, stage_id: str, score: float) -> None:
