@@ -7,6 +7,7 @@
     |   `-- TaskDataError       a labelled set that cannot be used as the recipe says
     `-- WorkError               the work itself failed (exit 1)
         |-- StoreError          a shard or manifest that is missing, damaged or held by another run
+        |   `-- HeldError       another run builds this output at the moment
         |-- CheckpointError     a model folder that does not fit what is asked of it
         `-- TrainingError       training stopped: loss not finite, out of memory, process died
 
@@ -46,6 +47,10 @@ class WorkError(BertlineError):
 
 class StoreError(WorkError):
     """A shard or manifest is missing, damaged or held by another run."""
+
+
+class HeldError(StoreError):
+    """Another run builds this output at the moment."""
 
 
 class CheckpointError(WorkError):

@@ -1,9 +1,9 @@
 """A recipe as a whole: one frozen class that holds its parts and checks that the names in them resolve.
 
-The parts lie beside it: `text.py`, `transfer.py`, `tasks.py`, `study.py`; each field is followed by a sentence with its
-unit. A stage's fingerprint covers only the parts that the stage reads (`bert_core/stages/graph.py` says which), so a
-changed learning rate never rebuilds a shard. Values that say how the work is done but not what comes out (progress,
-worker counts) do not belong in a recipe.
+The parts lie beside it: `text.py`, `transfer.py`, `tasks.py`, `study.py`, `work.py`; each field is followed by a
+sentence with its unit. A stage's fingerprint covers only the parts that the stage reads (`bert_core/stages/graph.py`
+says which), so a changed learning rate never rebuilds a shard. Values that say how the work is done but not what comes
+out stand apart, in `work`, which no fingerprint covers.
 """
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +13,7 @@ from bert_core.config.study import TRANSFERS_OF_ORDER, StudyConfig
 from bert_core.config.tasks import TaskConfig
 from bert_core.config.text import CorpusConfig, VocabularyConfig, WordsConfig
 from bert_core.config.transfer import ModelConfig, TransferConfig
+from bert_core.config.work import WorkConfig
 
 
 class Recipe(Part):
@@ -42,6 +43,8 @@ class Recipe(Part):
     """Labelled tasks by name."""
     study: StudyConfig = Field(default_factory=StudyConfig)
     """What `bertline study` compares."""
+    work: WorkConfig = Field(default_factory=WorkConfig)
+    """How the work is done."""
 
     @field_validator("seed")
     @classmethod

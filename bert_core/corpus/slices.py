@@ -48,6 +48,11 @@ class Slice:
     first_line: int = 1
     """Number of the line at `start`; provenance only."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Length on disk, bytes."""
+        return self.file.path.stat().st_size if self.num_bytes is None else self.num_bytes
+
 
 def plan_slices(config: CorpusConfig, base: Path) -> list[Slice]:
     """Cut the files of a corpus into slices.

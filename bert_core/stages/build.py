@@ -1,49 +1,36 @@
 """Build one stage of a line, or reuse its output: the only place where builders meet the store.
 
 Each kind of stage has one function below that calls its room's builder with plain values. Rooms are imported here,
-inside those functions, so that a plan or an inspection loads none of them. A training stage runs in a process of its
-own (`training/process.py`); a crash there ends the stage, not the flow.
+inside those functions, so that a plan or an inspection loads none of them. Reading text goes to worker processes
+(`worker_pool.py`), a training stage runs in a process of its own (`training/process.py`); a crash there ends the stage,
+not the flow.
 """
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from bert_core.config import CorpusConfig, ExamplesConfig, Recipe, VocabularyConfig
+from bert_core.corpus.paths import resolve_paths
 from bert_core.errors import StoreError
 from bert_core.progress import Progress, silent
 from bert_core.stages.graph import Stage
+from bert_core.stages.group import WORTH_A_PROCESS_BYTES, run_group
+from bert_core.stages.jobs import Job, documents_job, run_job, slice_job, split_job
 from bert_core.stages.line import Line
 from bert_core.stages.plan import reason_to_run
-from bert_core.store.fingerprint import fingerprint_of
+from bert_core.stages.result import StageResult
+from bert_core.stages.worker_pool import workers
 from bert_core.store.manifest import Manifest
 from bert_core.store.workspace import Build
 
+Builder = Callable[[Line, Stage, Build, Progress], dict[str, Any]]
+
 WAIT_SECONDS = 3600.0
 """How long a run waits for another run that builds the same output, seconds."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StageResult:
-    """What became of one stage in a run."""
-
-    stage: str
-    """Stage id."""
-    action: Literal["built", "reused"]
-    """Whether its output was made now."""
-    reason: str
-    """Why, in words."""
-    fingerprint: str
-    """Of its output; of all its members for a group of slices."""
-    folder: str
-    """Where the output lies; the folder of the kind for a group."""
-    counts: dict[str, Any]
-    """Counts of the manifest."""
-    seconds: float
-    """Wall time of the build, seconds; that of the original build where it was reused."""
 
 
 def run_stage(
@@ -65,53 +52,42 @@ def run_stage(
         BertlineError: the builder refused its input or failed, or an input does not stand.
     """
     stage = line.stage(stage_id)
+    last = line.workspace.read_links(line.recipe.name)
+
+    def run_piece(piece: Stage, *, progress: Progress, is_waiting: bool, num_bytes: int) -> StageResult:
+        builder = partial(_build_slice, num_bytes=num_bytes)
+        return _run_one(line, piece, last, builder, force, progress, WAIT_SECONDS if is_waiting else 0.0)
+
     if stage.kind == "slices":
-        return _run_group(line, stage, force=force, progress=progress)
-    return _run_one(line, stage, force=force, progress=progress)
+        return run_group(line, stage, run_piece, force=force, progress=progress)
+    result = _run_one(line, stage, last, _BUILDERS[stage.kind], force, progress, WAIT_SECONDS)
+    line.workspace.link(line.recipe.name, {result.stage: result.fingerprint})
+    return result
 
 
-def _run_group(line: Line, stage: Stage, *, force: bool, progress: Progress) -> StageResult:
-    """Build the slices of a corpus that do not stand."""
-    results = []
-    for number, piece in enumerate(stage.pieces):
-        results.append(_run_one(line, piece, force=force, progress=silent))
-        progress(number + 1, len(stage.pieces), "slices")
-    built = [result for result in results if result.action == "built"]
-    counts: dict[str, Any] = {"slices": len(results), "slices_built": len(built)}
-    for result in results:
-        for key, value in result.counts.items():
-            if isinstance(value, int):
-                counts[key] = counts.get(key, 0) + value
-    return StageResult(
-        stage=stage.id,
-        action="built" if built else "reused",
-        reason=built[0].reason if built else f"none of its {len(results)} slices changed",
-        fingerprint=fingerprint_of({result.stage: result.fingerprint for result in results}),
-        folder=str(line.workspace.root / "store" / "slice"),
-        counts=counts,
-        seconds=round(sum(result.seconds for result in results), 3),
-    )
-
-
-def _run_one(line: Line, stage: Stage, *, force: bool, progress: Progress) -> StageResult:
+def _run_one(
+    line: Line,
+    stage: Stage,
+    last: dict[str, str],
+    builder: Builder,
+    force: bool,
+    progress: Progress,
+    wait_seconds: float,
+) -> StageResult:
     output = line.output(stage)
     if output is not None and not force:
-        line.workspace.link(line.recipe.name, stage.id, output.manifest.fingerprint)
         return _result(stage, "reused", "nothing it depends on changed", output.folder, output.manifest)
     spec, parents = line.spec(stage), line.inputs(stage)
     if spec is None or parents is None:
         raise StoreError(f"stage {stage.id!r}: an input is not built; run the stages before it")
-    fingerprint = fingerprint_of(spec)
-    last = line.workspace.read_links(line.recipe.name).get(stage.id)
-    before = line.workspace.find(stage.kind, last)[0] if last else None
+    before = line.workspace.find(stage.kind, last[stage.id])[0] if stage.id in last else None
     reason = "asked for" if output is not None else reason_to_run(line, stage, before)
     line.forget(stage)
     with line.workspace.building(
-        stage.id, spec, parents, wait_seconds=WAIT_SECONDS, rebuild=force and output is not None
+        stage.id, spec, parents, wait_seconds=wait_seconds, rebuild=force and output is not None
     ) as build:
         if build.sealed is None:
-            build.counts = _BUILDERS[stage.kind](line, stage, build, progress)
-    line.workspace.link(line.recipe.name, stage.id, fingerprint)
+            build.counts = builder(line, stage, build, progress)
     sealed = line.output(stage)
     if sealed is None:
         raise StoreError(f"stage {stage.id!r}: its output was sealed and is gone; run again")
@@ -151,17 +127,22 @@ def _recipe(line: Line, stage: Stage) -> Recipe:
     return stage.recipe or line.recipe
 
 
+def _done(line: Line, job: Job, num_bytes: int, progress: Progress) -> dict[str, Any]:
+    """Do a job here where it is small, else in a worker process."""
+    if line.processors == 1 or num_bytes < WORTH_A_PROCESS_BYTES:
+        return run_job(job, progress)
+    return workers.run(job, progress, line.processors)
+
+
 def _build_split(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
-    from bert_core.corpus.split import build_split
+    recipe, base = _recipe(line, stage), Path.cwd()
+    task = recipe.tasks[stage.source]
+    num_bytes = sum(file.path.stat().st_size for source in task.sources for file in resolve_paths([source.path], base))
+    return _done(line, split_job(task, recipe.seed, base, build.folder), num_bytes, progress)
 
-    recipe = _recipe(line, stage)
-    return build_split(recipe.tasks[stage.source], recipe.seed, Path.cwd(), build.folder, progress)
 
-
-def _build_slice(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
-    from bert_core.corpus.documents import build_slice
-
-    return build_slice(stage.source, _corpus_of(line, stage), build.folder, progress)
+def _build_slice(line: Line, stage: Stage, build: Build, progress: Progress, num_bytes: int) -> dict[str, Any]:
+    return _done(line, slice_job(stage.source, _corpus_of(line, stage), build.folder), num_bytes, progress)
 
 
 def _corpus_of(line: Line, stage: Stage) -> CorpusConfig:
@@ -169,12 +150,14 @@ def _corpus_of(line: Line, stage: Stage) -> CorpusConfig:
 
 
 def _build_documents(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
-    from bert_core.corpus.documents import build_documents, build_record_documents
+    from bert_core.corpus.documents import build_record_documents
 
-    held_out = _folders(line, stage, "held_out_")
     if "slices" not in stage.parents:
         return build_record_documents(_folders(line, stage, "split_"), build.folder, progress)
-    return build_documents(_folders(line, stage, "slices"), _corpus_of(line, stage), held_out, build.folder, progress)
+    slices = line.outputs_of(stage.parents["slices"])
+    held_out = _folders(line, stage, "held_out_")
+    job = documents_job([output.folder for output in slices], _corpus_of(line, stage), held_out, build.folder)
+    return _done(line, job, sum(output.manifest.num_bytes for output in slices), progress)
 
 
 def _build_vocabulary(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
@@ -189,7 +172,7 @@ def _build_tokens(line: Line, stage: Stage, build: Build, progress: Progress) ->
 
     documents, vocabulary = _folder(line, stage, "documents"), _folder(line, stage, "vocabulary")
     words = _recipe(line, stage).words
-    return build_tokens(documents, vocabulary, words, stage.source, build.folder, progress)
+    return build_tokens(documents, vocabulary, words, stage.source, build.folder, progress, line.processors)
 
 
 def _build_examples(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
@@ -197,7 +180,8 @@ def _build_examples(line: Line, stage: Stage, build: Build, progress: Progress) 
 
     config: ExamplesConfig = stage.source
     tokens, vocabulary = _folder(line, stage, "tokens"), _folder(line, stage, "vocabulary")
-    return build_examples(tokens, vocabulary, config, _recipe(line, stage).seed, build.folder, progress)
+    seed = _recipe(line, stage).seed
+    return build_examples(tokens, vocabulary, config, seed, build.folder, progress, line.processors)
 
 
 def _build_labelled(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
@@ -259,8 +243,9 @@ def _build_fine_tune(line: Line, stage: Stage, build: Build, progress: Progress)
 
 def _run_training(line: Line, stage: Stage, build: Build, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Write the job file and run it in a process of its own."""
-    from bert_core.training.process import run_job
+    from bert_core.training import process
 
+    workers.end_idle()  # their memory is the training's
     runs = line.workspace.root / "runs" / "training" / build.folder.name.removeprefix(".building-")[:16]
     runs.mkdir(parents=True, exist_ok=True)
     job |= {
@@ -270,7 +255,7 @@ def _run_training(line: Line, stage: Stage, build: Build, job: dict[str, Any], p
     }
     path = runs / "job.json"
     path.write_text(json.dumps(job, indent=1, ensure_ascii=False), encoding="utf-8")
-    return run_job(path, progress)
+    return process.run_job(path, progress)
 
 
 def _build_tfidf(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
@@ -289,9 +274,8 @@ def _build_majority(line: Line, stage: Stage, build: Build, progress: Progress) 
     return run_majority(_folder(line, stage, "labelled"), line.recipe.tasks[stage.source], build.folder)
 
 
-_BUILDERS: dict[str, Callable[[Line, Stage, Build, Progress], dict[str, Any]]] = {
+_BUILDERS: dict[str, Builder] = {
     "split": _build_split,
-    "slice": _build_slice,
     "documents": _build_documents,
     "vocabulary": _build_vocabulary,
     "tokens": _build_tokens,

@@ -17,6 +17,7 @@ from bert_core.stages.study import StudyRun, add_study
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.store.manifest import Manifest, Parent
 from bert_core.store.workspace import Workspace
+from bert_core.tokens.ordered_threads import available_threads
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +65,11 @@ class Line:
         raise RequestError(
             f"stage {stage_id!r} is not among the stages of {self.request.recipe}: {', '.join(self.stages)}"
         )
+
+    @property
+    def processors(self) -> int:
+        """How many processors one data stage uses."""
+        return self.recipe.work.processors or available_threads()
 
     def fine_tunes(self, task: str) -> list[str]:
         """Return the fine-tuning stages of a task: its own first, then its references."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bert_core.errors import StoreError
+from bert_core.errors import HeldError, StoreError
 from bert_core.store.fingerprint import fingerprint_of
 from bert_core.store.manifest import (
     MANIFEST_NAME,
@@ -108,7 +108,7 @@ class Workspace:
             The build, with an empty folder (but for `resume/` of a build that was killed).
 
         Raises:
-            StoreError: another run holds this output.
+            HeldError: another run holds this output.
         """
         kind, fingerprint = spec["kind"], fingerprint_of(spec)
         target = self.folder_of(kind, fingerprint)
@@ -118,7 +118,7 @@ class Workspace:
         try:
             lock.acquire(timeout=wait_seconds)
         except Timeout:
-            raise StoreError(
+            raise HeldError(
                 f"{target}: another run is building it now; wait for it to end, or stop it, and run again"
             ) from None
         try:
@@ -159,14 +159,14 @@ class Workspace:
         except (FileNotFoundError, ValueError):
             return {}
 
-    def link(self, recipe: str, stage: str, fingerprint: str) -> None:
-        """Remember the output that a stage of a recipe has now; costs a read where it is known already."""
-        if self.read_links(recipe).get(stage) == fingerprint:
+    def link(self, recipe: str, fingerprints: dict[str, str]) -> None:
+        """Remember the outputs that stages of a recipe have now, fingerprints by stage id; only read where known."""
+        if fingerprints.items() <= self.read_links(recipe).items():
             return
         folder = self.root / "links"
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".lock-{recipe}"):
-            links = self.read_links(recipe) | {stage: fingerprint}
+            links = self.read_links(recipe) | fingerprints
             write_synced(folder / f"{recipe}.json", json.dumps(links, indent=1, sort_keys=True) + "\n")
 
     def outputs(self) -> Iterator[tuple[Path, Manifest | None]]:

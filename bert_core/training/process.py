@@ -11,7 +11,6 @@ step on CPU.
 """
 
 import collections
-import json
 import os
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_core import errors
+from bert_core.job_events import error_of, parse_event
 from bert_core.progress import Progress
 
 SETTINGS = {
@@ -62,13 +62,14 @@ def run_job(job_path: Path, progress: Progress) -> dict[str, Any]:
         try:
             assert child.stdout is not None
             for line in child.stdout:
-                event = _parse(line)
+                event = parse_event(line)
                 if event.get("event") == "progress":
                     progress(event["done"], event["total"], event["unit"], **event["measures"])
                 elif event.get("event") == "result":
                     result = event["counts"]
                 elif event.get("event") == "error":
-                    error = error or _error_of(event)  # of several processes the first one knows why
+                    first = error_of(event, errors.TrainingError)
+                    error = error or first  # of several processes the first one knows why
             child.wait()
         except BaseException:
             _end(child)
@@ -116,23 +117,6 @@ def _end(child: subprocess.Popen) -> None:
             child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
-
-
-def _parse(line: str) -> dict[str, Any]:
-    """Read an event; anything else that a library printed counts as none."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
-
-
-def _error_of(event: dict[str, Any]) -> errors.BertlineError:
-    """Return the child's error as one of the same class where this process knows it."""
-    kind = getattr(errors, str(event["kind"]), errors.TrainingError)
-    if not (isinstance(kind, type) and issubclass(kind, errors.BertlineError)):
-        kind = errors.TrainingError
-    return kind(event["message"])
 
 
 def _describe_death(returncode: int, log_path: Path) -> str:

@@ -146,8 +146,8 @@ def test_the_lock_of_a_killed_writer_is_free_and_its_output_is_built_anew(tmp_pa
 
 def test_links_remember_the_last_output_of_each_stage(tmp_path):
     workspace = Workspace(tmp_path)
-    workspace.link("demo", "tokens/x", "a" * 64)
-    workspace.link("demo", "tokens/y", "b" * 64)
+    workspace.link("demo", {"tokens/x": "a" * 64})
+    workspace.link("demo", {"tokens/y": "b" * 64})
     assert workspace.read_links("demo") == {"tokens/x": "a" * 64, "tokens/y": "b" * 64}
     assert workspace.read_links("other") == {}
 
