@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {}
     for name in _RECORDED_PACKAGES:
