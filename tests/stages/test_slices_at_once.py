@@ -123,10 +123,11 @@ def test_two_runs_at_once_divide_the_slices_and_do_none_twice(notes: Path, tmp_p
 
 def test_a_killed_run_leaves_no_process_and_the_next_one_writes_the_same_bytes(notes: Path, tmp_path: Path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
+    (tmp_path / "notes" / "07.txt").write_text("今天天气很好，我们出去走走。\n" * 60_000, encoding="utf-8")
     assert start_run(notes, alone, 1).communicate()[0].strip() == str(NUM_FILES)
     run = start_run(notes, killed, 2)
-    while not list(killed.glob("store/slice/*/manifest.json")):
-        time.sleep(0.02)
+    while not (list(killed.glob("store/slice/[!.]*/manifest.json")) and list(killed.glob("store/slice/.b*/*.jsonl"))):
+        time.sleep(0.01)
     workers = children(run.pid)
     run.send_signal(signal.SIGKILL)
     run.communicate()
