@@ -41,6 +41,12 @@ class CorpusConfig(Part):
     """Unicode normal form that the text is brought into."""
     half_width: bool = True
     """Full-width letters and digits become ASCII ones (１９９８ -> 1998); Chinese punctuation stays."""
+    script: Literal["keep", "simplified"] = "keep"
+    """simplified turns traditional Chinese into simplified, word by word (OpenCC, t2s). Labelled texts, and those given
+    to `bertline predict`, keep their script and punctuation."""
+    punctuation: Literal["keep", "corner", "ascii"] = "keep"
+    """What becomes of “ ” ‘ ’ — ― – …, none of which Google's Chinese vocabulary has: keep, or dashes and dots become
+    `-` and `...`, and quotes 「 」 『 』 (corner, which it has; sentences are cut as before) or `"` and `'` (ascii)."""
     skip_rules: list[CleaningRule] = Field(default_factory=list)
     """Rules of cleaning that are left out; all run, and are counted, by default."""
     min_characters: int = Field(default=2, ge=1)

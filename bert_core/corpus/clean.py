@@ -8,17 +8,22 @@ Rules, in order:
 - line_ends: CR, CR LF, vertical tab, form feed, U+0085, U+2028 and U+2029 become a line feed.
 - control_characters: ANSI escapes, C0 and C1 controls, zero-width and direction marks, soft hyphens go.
 - lone_surrogates: half of a surrogate pair becomes U+FFFD.
+- script: traditional Chinese becomes simplified (OpenCC), where the recipe says so.
+- punctuation: quotes, dashes and ellipses that Google's Chinese vocabulary lacks become others, as the recipe says.
 - whitespace: runs of spaces become one, none at the ends of a line, no blank lines.
 - repeated_lines: a line equal to the one above it goes.
 
 What markup or control characters leave behind may call for an earlier rule, so the rules then run again, until
-cleaning once more would change nothing. Nothing here guesses at spelling, mojibake or language.
+cleaning once more would change nothing (but for OpenCC, which goes by words and may find new ones). Nothing here
+guesses at spelling, mojibake or language.
 """
 
 import html
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import xxhash
 
@@ -50,6 +55,10 @@ _TO_HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 # Wide punctuation vanishes from the normalised form anyway; without it most Chinese text is in NFKC as it stands, and
 # Python's normalisation, slow when it has work to do, finds none.
 _WIDE_PUNCTUATION = re.compile("[…\u3000\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+")
+_APOSTROPHE = re.compile("(?<=[A-Za-z])’(?=[A-Za-z])")
+_DASHES_AND_DOTS = {"—": "-", "―": "-", "–": "-", "…": "..."}
+_CORNER = str.maketrans({"“": "「", "”": "」", "‘": "『", "’": "』", **_DASHES_AND_DOTS})
+_ASCII_MARKS = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", **_DASHES_AND_DOTS})
 _NOT_WORD = re.compile(r"[\W_]+")
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -74,7 +83,12 @@ def clean(text: str, config: CorpusConfig) -> tuple[str, list[str]]:
         rules.append(("unicode_form", _to_nfkc if config.unicode_form == "nfkc" else _to_nfc))
     if config.half_width:
         rules.append(("half_width", _with_half_width))
-    rules += [(name, apply) for name, apply in _RULES if name not in config.skip_rules]
+    rules += [(name, apply) for name, apply in _RULES_OF_CHARACTERS if name not in config.skip_rules]
+    if config.script == "simplified":
+        rules.append(("script", _to_simplified))
+    if config.punctuation != "keep":
+        rules.append(("punctuation", _with_corner_quotes if config.punctuation == "corner" else _with_ascii_marks))
+    rules += [(name, apply) for name, apply in _RULES_OF_LINES if name not in config.skip_rules]
 
     changed: set[str] = set()
     table = membership(*_CHARACTERS_OF_RULE.values())
@@ -145,6 +159,25 @@ def _with_half_width(text: str) -> str:
     return _FULL_WIDTH.sub(lambda match: match[0].translate(_TO_HALF_WIDTH), text)
 
 
+def _to_simplified(text: str) -> str:
+    return _opencc().convert(text)
+
+
+@cache
+def _opencc() -> Any:
+    import opencc  # its dictionaries are read only where a recipe asks for them
+
+    return opencc.OpenCC("t2s")
+
+
+def _with_corner_quotes(text: str) -> str:
+    return _APOSTROPHE.sub("'", text).translate(_CORNER)
+
+
+def _with_ascii_marks(text: str) -> str:
+    return text.translate(_ASCII_MARKS)
+
+
 def _with_single_spaces(text: str) -> str:
     return "\n".join(filter(None, [" ".join(line.split()) for line in text.split("\n")]))
 
@@ -154,16 +187,19 @@ def _without_repeated_lines(text: str) -> str:
     return "\n".join(line for line, before in zip(lines, [None, *lines], strict=False) if line != before or not line)
 
 
-_RULES: list[tuple[str, Callable[[str], str]]] = [
+_RULES_OF_CHARACTERS: list[tuple[str, Callable[[str], str]]] = [
     ("markup", _without_markup),
     ("line_ends", lambda text: _LINE_ENDS.sub("\n", text)),
     ("control_characters", lambda text: _CONTROL.sub("", text)),
     ("lone_surrogates", lambda text: _SURROGATE.sub("\ufffd", text)),
+]
+_RULES_OF_LINES: list[tuple[str, Callable[[str], str]]] = [
     ("whitespace", _with_single_spaces),
     ("repeated_lines", _without_repeated_lines),
 ]
 _CHARACTERS_OF_RULE = {
     "half_width": "[０-９Ａ-Ｚａ-ｚ]",
+    "punctuation": "[“”‘’—―–…]",
     "line_ends": "[\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]",
     "control_characters": f"\x1b|{_CONTROL_CHARACTER}",
     "lone_surrogates": "[\ud800-\udfff]",

@@ -14,6 +14,7 @@ old version are then rebuilt, and the plan says "code version 1 -> 2".
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -185,6 +186,8 @@ def _split(recipe: Recipe, name: str, task: TaskConfig, raw_files: RawFiles) -> 
 
 def _slices(name: str, corpus: CorpusConfig, raw_files: RawFiles) -> Stage:
     settings = _without(corpus.plain(), "paths", "deduplicate", "near_similarity")
+    if corpus.script == "simplified":
+        settings["opencc"] = version("opencc")
     pieces = [
         Stage(
             id=f"slices/{name}/{number:04d}",

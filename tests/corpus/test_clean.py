@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bert_core.config import CorpusConfig
 from bert_core.corpus.clean import clean, document_id, han_share, normalise
+from bert_core.corpus.sentences import split_sentences
 
 DEFAULTS = CorpusConfig(paths=["a"])
 
@@ -122,6 +123,39 @@ def test_a_rule_that_is_skipped_changes_nothing_and_is_not_counted(rule, text):
     # U+2028 is white space to the rule after it, so both are skipped there.
     skipped = [rule, "whitespace"] if rule == "line_ends" else [rule]
     assert clean(text, DEFAULTS.model_copy(update={"skip_rules": skipped})) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text", "cleaned", "rules"),
+    [
+        ({"punctuation": "corner"}, "他说：“‘好’吧……”——it’s", "他说：「『好』吧......」--it's", ["punctuation"]),
+        ({"punctuation": "ascii"}, "他说：“‘好’吧…”–it’s", "他说：\"'好'吧...\"-it's", ["punctuation"]),
+        ({"punctuation": "ascii"}, "&ldquo;好&rdquo;", '"好"', ["markup", "punctuation"]),
+        ({}, "他说：“好”——臺灣", "他说：“好”——臺灣", []),
+        ({"script": "simplified"}, "乾隆皇帝只有著名的頭髮", "乾隆皇帝只有著名的头发", ["script"]),
+        ({"script": "simplified"}, "臺灣\n台湾", "台湾", ["script", "repeated_lines"]),
+        ({"script": "simplified"}, "\ud800繁體", "\ufffd繁体", ["lone_surrogates", "script"]),
+        ({"script": "simplified"}, "简体", "简体", []),
+    ],
+)
+def test_punctuation_and_script_are_changed_by_choice_and_counted(chosen, text, cleaned, rules):
+    config = CorpusConfig(paths=["a"], **chosen)
+    assert clean(text, config) == (cleaned, rules)
+    assert clean(cleaned, config) == (cleaned, [])
+
+
+def test_traditional_text_becomes_simplified_by_words():
+    config = CorpusConfig(paths=["a"], script="simplified")
+    assert (
+        clean("這個問題還沒有結論，請說說您對開發環境與網絡的認識。", config)[0]
+        == "这个问题还没有结论，请说说您对开发环境与网络的认识。"
+    )
+
+
+def test_corner_quotes_leave_sentences_as_they_were_cut():
+    text = "他说：“好。”她走了。“再见！”他喊。"
+    corner = clean(text, CorpusConfig(paths=["a"], punctuation="corner"))[0]
+    assert [len(sentence) for sentence in split_sentences(corner)] == [len(part) for part in split_sentences(text)]
 
 
 def test_blank_lines_are_no_repeated_lines():
