@@ -92,7 +92,20 @@ def test_a_plan_names_every_stage_and_writes_nothing(tiny_recipe: Path) -> None:
     assert files_of(tiny_recipe.parent) == before
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["plan", "tiny.yaml"], ["inspect", "tiny.yaml"]])
+def test_the_plan_of_a_study_names_what_it_adds_and_writes_nothing(tiny_recipe: Path) -> None:
+    before = files_of(tiny_recipe.parent)
+    done = bertline("study", "tiny.yaml", "--plan", "--set", "study.seeds=2", folder=tiny_recipe.parent)
+    assert done.returncode == 0, done.stderr
+    for stage in ("study/T+D/domain_transfer", "study/D@1/domain_transfer", "study/base/fine_tune/mood/seed_2"):
+        assert stage in done.stdout
+    assert "fine_tune/mood/tfidf" in done.stdout
+    assert files_of(tiny_recipe.parent) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["plan", "tiny.yaml"], ["study", "tiny.yaml", "--plan"], ["inspect", "tiny.yaml"]],
+)
 def test_a_command_that_needs_no_flow_loads_neither_prefect_nor_torch(tiny_recipe: Path, arguments: list[str]) -> None:
     code = (
         "import sys\n"
