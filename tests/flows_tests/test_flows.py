@@ -168,6 +168,8 @@ def test_a_study_trains_its_arms_once_and_says_how_they_compare(tiny_recipe: Pat
     assert [arm["name"] for arm in found["variants"]] == ["wide"]
     assert (folder / "study.csv").read_text(encoding="utf-8").count("\n") == 1 + 3 * 2
     assert "### mood" in (folder / "study.md").read_text(encoding="utf-8")
+    assert (folder / "study-mood-starts.png").is_file()
+    assert '<section id="study">' in Path(first.result().report).read_text(encoding="utf-8")
 
     second = study(recipe=str(tiny_recipe), overrides=settings)
     assert {outcome.action for outcome in second.outcomes} == {"reused"}
