@@ -7,18 +7,15 @@ torch's generator, which is seeded as well.
 Source: Srivastava et al. 2014; the scaling of kept values ("inverted dropout") as in torch.
 """
 
-import functools
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bert_core.model.kernels import as_numbers, in_threads
 from bert_core.randomness import GAMMA, draws
 
-PART_VALUES = 65536
+PART_VALUES = 131072
 """A thread takes at least so many values; to hand out fewer costs more than it saves."""
 
 
@@ -38,10 +35,15 @@ class Dropout(nn.Module):
         if not self.training or self.probability == 0.0:
             return values
         if values.device.type == "cpu" and values.dtype in (torch.float32, torch.bfloat16):
-            dropped = _HashDropout.apply(values, self.key, min(65535, round(self.probability * 65536)))
+            dropped = _HashDropout.apply(values, self.key, threshold_of(self.probability))
             assert isinstance(dropped, Tensor)
             return dropped
         return F.dropout(values, self.probability, training=True)
+
+
+def threshold_of(probability: float) -> int:
+    """Return a dropped share in 65536ths, at most 65535: `0.1` -> `6554`."""
+    return min(65535, round(probability * 65536))
 
 
 def seed_dropout(model: nn.Module, seed: int) -> None:
@@ -59,44 +61,26 @@ class _HashDropout(torch.autograd.Function):
     def forward(ctx, values: Tensor, key: np.uint64, threshold: int) -> Tensor:
         """Return the values, dropped or scaled."""
         ctx.key, ctx.threshold = key, threshold
-        return _drop(values, key, threshold)
+        return drop(values, key, threshold)
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient, dropped or scaled alike."""
-        return _drop(gradients[0], ctx.key, ctx.threshold), None, None
+        return drop(gradients[0], ctx.key, ctx.threshold), None, None
 
 
-def _drop(values: Tensor, key: np.uint64, threshold: int) -> Tensor:
+def drop(values: Tensor, key: np.uint64, threshold: int) -> Tensor:
     """Drop in a new tensor; places count the elements in row-major order, so that threads change no draw."""
     from bert_core.model.dropout_kernel import BLOCK, drop_bfloat16, drop_float32
 
     values = values.detach().contiguous()
     out = torch.empty_like(values)
-    is_wide = values.dtype == torch.float32
-    kernel, source, target = (
-        (drop_float32, values.view(-1).numpy(), out.view(-1).numpy())
-        if is_wide
-        else (drop_bfloat16, _bits(values), _bits(out))
+    kernel = drop_float32 if values.dtype == torch.float32 else drop_bfloat16
+    source, target = as_numbers(values.view(-1)), as_numbers(out.view(-1))
+    in_threads(
+        lambda start, stop: kernel(source[start:stop], key, threshold, start, target[start:stop]),
+        len(source),
+        smallest=PART_VALUES,
+        multiple=BLOCK,
     )
-    num_parts = min(torch.get_num_threads(), max(1, len(source) // PART_VALUES))
-    part = -(-len(source) // (num_parts * BLOCK)) * BLOCK
-    others = [
-        _threads().submit(kernel, source[start : start + part], key, threshold, start, target[start : start + part])
-        for start in range(part, len(source), part)
-    ]
-    kernel(source[:part], key, threshold, 0, target[:part])
-    for other in others:
-        other.result()
     return out
-
-
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    """Threads beside the one that asks; they work outside the interpreter lock."""
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), thread_name_prefix="dropout")
-
-
-def _bits(values: Tensor) -> np.ndarray:
-    """Return bfloat16 values as flat uint16."""
-    return values.view(-1).view(torch.int16).numpy().view(np.uint16)

@@ -18,11 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bert_core.model.cross_entropy import IGNORED_LABEL, cross_entropy
 from bert_core.model.encoder import BertConfig, BertEncoder
 from bert_core.model.span_boundary import SpanBoundaryHead, SpanTargets
-
-IGNORED_LABEL = -100
-"""Next-sentence label of an example that is no pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +191,11 @@ class BertForPretraining(nn.Module):
         own = batch.counts()
         step = step or own
         mlm_logits_NV, nsp_logits_B2, boundary_logits_MV = self.all_logits(batch)
-        mlm_loss, mlm_correct = _loss(mlm_logits_NV, batch.target_ids_N, step.mlm)
-        nsp_loss, nsp_correct = _loss(nsp_logits_B2, batch.next_sentence_labels_B, step.pairs)
+        mlm_loss, mlm_correct = cross_entropy(mlm_logits_NV, batch.target_ids_N, step.mlm)
+        nsp_loss, nsp_correct = cross_entropy(nsp_logits_B2, batch.next_sentence_labels_B, step.pairs)
         loss, boundary_loss, boundary_correct = mlm_loss + nsp_loss, torch.zeros_like(mlm_loss), torch.zeros(())
         if boundary_logits_MV is not None and batch.spans is not None:
-            boundary_loss, boundary_correct = _loss(boundary_logits_MV, batch.spans.target_ids_M, step.boundary)
+            boundary_loss, boundary_correct = cross_entropy(boundary_logits_MV, batch.spans.target_ids_M, step.boundary)
             loss = loss + boundary_loss
         return PretrainingOutput(
             loss,
@@ -211,11 +209,3 @@ class BertForPretraining(nn.Module):
             boundary_correct,
             own.boundary,
         )
-
-
-def _loss(logits: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:
-    """Return the cross-entropy summed over labels that are not -100 and divided by `num_labels`, and the hits."""
-    logits = logits.float()
-    loss = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum") / max(1, num_labels)
-    with torch.no_grad():
-        return loss, (logits.argmax(-1) == labels).sum()
