@@ -11,7 +11,7 @@ from numba import njit
 from bert_core.model.bfloat16 import exp_of_nonpositive, narrow, widen
 from bert_core.model.dropout_kernel import drop_bfloat16, drop_float32
 
-LANES = 16
+LANES = 32
 """Numbers that are worked on side by side; rows are filled up to a multiple of it."""
 
 
@@ -144,11 +144,12 @@ def _softmax(
         for i in range(LANES):
             lanes[i] = part[i] if part[i] > lanes[i] else lanes[i]
     highest = lanes.max()
+    for i in range(len(row)):
+        row[i] = exp_of_nonpositive(row[i] - highest)
     lanes[:] = 0
     for start in range(0, len(row), LANES):
         part = row[start : start + LANES]
         for i in range(LANES):
-            part[i] = exp_of_nonpositive(part[i] - highest)
             lanes[i] += part[i]
     total = np.float32(0.0)
     for i in range(LANES):
