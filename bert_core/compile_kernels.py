@@ -46,7 +46,7 @@ def compile_kernels() -> float:
         folder = Path(name)
         _write_text(folder)
         _build_data(folder / "recipe.yaml", folder / "thesaurus.txt")
-    _drop()
+    _train()
     return time.monotonic() - began
 
 
@@ -96,14 +96,25 @@ def _build_data(recipe: Path, thesaurus: Path) -> None:
             draw_batch(examples, np.arange(8), masking, vocabulary, 0, 0, layout)
 
 
-def _drop() -> None:
-    """Draw dropout for both types of values that a CPU trains with."""
+def _train() -> None:
+    """Pass forward and backward through a model in both number formats that a CPU trains in."""
+    import contextlib
+
     import torch
 
-    from bert_core.model.dropout import Dropout
+    from bert_core.model.dropout import seed_dropout
+    from bert_core.model.encoder import BertConfig
+    from bert_core.model.pretraining import BertForPretraining, PretrainingBatch
 
-    for dtype in (torch.float32, torch.bfloat16):
-        Dropout(0.1)(torch.ones(8, dtype=dtype))
+    config = BertConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    model = BertForPretraining(config)
+    ids = torch.ones(2, 4, dtype=torch.int64)
+    batch = PretrainingBatch(ids, ids, torch.tensor([4, 3]), torch.tensor([1, 6]), torch.tensor([2, 3]), ids[:, 0])
+    for context in (contextlib.nullcontext(), torch.autocast("cpu", torch.bfloat16)):
+        seed_dropout(model, 1)
+        with context:
+            loss = model(batch).loss
+        loss.backward()
 
 
 def main() -> None:

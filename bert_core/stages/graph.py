@@ -33,7 +33,7 @@ CODE_VERSIONS = {
     "examples": 3,
     "transfer": 4,
     "labelled": 2,
-    "fine_tune": 1,
+    "fine_tune": 2,
     "tfidf": 1,
     "majority": 1,
 }
