@@ -1,7 +1,7 @@
 """Attention of several heads on CPU with its own backward pass.
 
-Torch's matrix products, and one compiled pass between them (`attention_kernel.py`) for scale, mask, softmax and dropout.
-Between the passes only queries, keys, values and the softmax are kept; what dropout did is drawn again.
+The matrix products are torch's; between them one compiled pass (`attention_kernel.py`) does scale, mask, softmax and
+dropout. Kept for the backward pass are queries, keys, values and the softmax; what dropout did is drawn again.
 
 Letters at the end of a name are the axes of a tensor: B examples, S positions, H heads, K size of one head; N is B * H.
 
@@ -55,7 +55,6 @@ class _Attention(torch.autograd.Function):
         return _side_by_side(mixed_NSK, num_examples)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         """Return the gradient of queries, keys and values."""
         qkv_3NSK, weights_NSS = ctx.saved_tensors

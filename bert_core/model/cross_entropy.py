@@ -5,6 +5,7 @@ bfloat16 are widened first, so that sums run in float32, and their gradient is r
 
 Source: `torch.nn.functional.cross_entropy`, whose values these are.
 """
+# ruff: noqa: N803, N806 -- capitals at the end of a name are axes
 
 from typing import Any
 
@@ -21,7 +22,7 @@ _PART_LOGITS = 32768
 """A thread takes at least so many logits."""
 
 
-def cross_entropy(logits_NV: Tensor, labels_N: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:  # noqa: N803
+def cross_entropy(logits_NV: Tensor, labels_N: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:
     """Return the cross-entropy summed over the rows and divided by `num_labels`, and the number of hits.
 
     Example: logits `[[0, 0], [9, 0]]` with labels `[1, -100]` and `num_labels=1` -> ln 2 and no hit.
@@ -37,10 +38,10 @@ def cross_entropy(logits_NV: Tensor, labels_N: Tensor, num_labels: int) -> tuple
     if logits_NV.device.type == "cpu" and logits_NV.dtype in (torch.float32, torch.bfloat16):
         loss, hits = _CrossEntropy.apply(logits_NV, labels_N, max(1, num_labels))  # type: ignore[misc]
         return loss, hits
-    logits_NV = logits_NV.float()
-    loss = F.cross_entropy(logits_NV, labels_N, ignore_index=IGNORED_LABEL, reduction="sum") / max(1, num_labels)
+    wide_NV = logits_NV.float()
+    loss = F.cross_entropy(wide_NV, labels_N, ignore_index=IGNORED_LABEL, reduction="sum") / max(1, num_labels)
     with torch.no_grad():
-        return loss, (logits_NV.argmax(-1) == labels_N).sum()
+        return loss, (wide_NV.argmax(-1) == labels_N).sum()
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -74,7 +75,6 @@ class _CrossEntropy(torch.autograd.Function):
         return found, count
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient of the logits."""
         (gradient,) = ctx.saved_tensors

@@ -95,7 +95,7 @@ def _exponentials(row: np.ndarray, label: int) -> tuple[float, bool, float]:
     for start in range(0, whole, LANES):
         part = row[start : start + LANES]
         for i in range(LANES):
-            part[i] = exp_of_nonpositive(part[i] - highest)
+            part[i] = exp_of_nonpositive(np.float32(part[i] - highest))
             lanes[i] += part[i]
     total = 0.0
     for i in range(LANES):

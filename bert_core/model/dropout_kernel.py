@@ -15,7 +15,7 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
 BLOCK = 256
-"""Elements whose bits are drawn at once, a quarter as many draws. Loops of a fixed length become vector instructions."""
+"""Elements whose bits are drawn at once, a quarter as many draws; loops of a fixed length are vectorised."""
 
 
 @njit(cache=True, nogil=True)

@@ -1,6 +1,6 @@
 """How tensors on CPU are handed to compiled kernels, and a kernel to one thread for each of torch's.
 
-The kernels release the interpreter lock. Their items do not depend on each other, so how they are cut changes no result.
+The kernels release the interpreter lock. Their items do not depend on each other: how they are cut changes no result.
 """
 
 import functools
