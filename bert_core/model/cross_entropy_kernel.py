@@ -69,7 +69,7 @@ def rows_bfloat16(
             correction = row[labels[n]] * factor - np.float32(scale)
             for i in range(len(row)):
                 target[i] = narrow(row[i] * factor)
-            target[labels[n]] = narrow(correction)
+            target[labels[n]] = narrow(np.float32(correction))
 
 
 @njit(cache=True, nogil=True)
