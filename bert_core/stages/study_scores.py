@@ -85,11 +85,11 @@ def _curve(line: Line, orders: tuple[StudyArm, ...], probes: list[StudyArm]) -> 
 def _references(line: Line, task: str) -> tuple[tuple[str, float], ...]:
     """Scores of what has no start, where the recipe compares with it."""
     found = []
-    for name in ("tfidf", "majority"):
-        stage = line.stages.get(f"fine_tune/{task}/{name}")
-        output = line.output(stage) if stage is not None else None
+    for name in line.fine_tunes(task):
+        stage = line.stages[name]
+        output = line.output(stage) if stage.kind != "fine_tune" else None
         if output is not None:
-            found.append((name, _main_score(output)[1]))
+            found.append((stage.kind, _main_score(output)[1]))
     return tuple(found)
 
 
