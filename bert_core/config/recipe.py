@@ -84,6 +84,8 @@ class Recipe(Part):
             for task in self.study.tasks
             if task not in self.tasks
         ]
+        if "base" in self.study.orders and not self.has_base:
+            faults.append("study.orders has base, which needs pretrain or model.start; leave it out")
         faults += [
             f"study.orders has {order}, which needs {stage}; write that part or leave the order out"
             for order in self.study.orders
@@ -105,6 +107,11 @@ class Recipe(Part):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there are weights before domain and task transfer: pretraining, or a model to start from."""
+        return self.pretrain is not None or self.model.start is not None
 
     def transfers(self) -> dict[str, TransferConfig]:
         """Return the transfer stages that this recipe has, in the order in which they run."""

@@ -101,14 +101,16 @@ def own_order(recipe: Recipe, task: str) -> str:
     names = ["pretrain", "domain_transfer", "task_transfer"]
     letters = {"domain_transfer": "D", "task_transfer": "T"}
     trained = [letters[name] for name in names[1 : names.index(start) + 1] if name in recipe.transfers()]
-    return "+".join(trained) or "base"
+    return "+".join(trained) or ("base" if recipe.has_base else "random")
 
 
 def orders_of(recipe: Recipe, task: str) -> list[str]:
     """Return the orders that are compared for a task; its own is always among them."""
     standing = recipe.transfers()
     orders = [str(order) for order in recipe.study.orders] or ["random"] + [
-        order for order, names in TRANSFERS_OF_ORDER.items() if all(name in standing for name in names)
+        order
+        for order, names in TRANSFERS_OF_ORDER.items()
+        if all(name in standing for name in names) and (names or recipe.has_base)
     ]
     own = own_order(recipe, task)
     return orders if own in orders else [*orders, own]

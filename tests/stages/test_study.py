@@ -117,6 +117,15 @@ def test_orders_need_their_stages(opened):
         opened("domain_transfer=null", "study.orders=[T+D]")
 
 
+def test_without_pretraining_there_is_no_base(opened):
+    line = opened("pretrain=null")
+    assert list(dict.fromkeys(run.arm for run in line.study)) == ["random", "D", "T", "D+T", "T+D"]
+    with pytest.raises(RecipeError, match=r"study\.orders has base, which needs pretrain or model\.start"):
+        opened("pretrain=null", "study.orders=[base]")
+    bare = opened("pretrain=null", "domain_transfer=null", "task_transfer=null")
+    assert {run.arm for run in bare.study} == {"random"}
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
