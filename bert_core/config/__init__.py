@@ -6,6 +6,7 @@ message with file and line. Neither looks at the disk beyond the recipe itself.
 
 from bert_core.config.augmentation import AugmentationConfig
 from bert_core.config.distillation import DistillationConfig
+from bert_core.config.knowledge import KnowledgeConfig
 from bert_core.config.loading import load_recipe, varied
 from bert_core.config.recipe import Recipe
 from bert_core.config.study import StudyConfig
@@ -19,6 +20,7 @@ __all__ = [
     "DistillationConfig",
     "ExamplesConfig",
     "FineTuneConfig",
+    "KnowledgeConfig",
     "LongPhaseConfig",
     "MaskingConfig",
     "ModelConfig",

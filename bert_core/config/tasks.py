@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from bert_core.config.augmentation import AugmentationConfig
 from bert_core.config.distillation import DistillationConfig
+from bert_core.config.knowledge import KnowledgeConfig
 from bert_core.config.part import Fraction, Part
 from bert_core.config.transfer import OptimizationConfig
 
@@ -84,6 +85,8 @@ class FineTuneConfig(Part):
     training examples."""
     distillation: DistillationConfig = Field(default_factory=DistillationConfig)
     """A teacher beside the labels; none by default."""
+    knowledge: KnowledgeConfig = Field(default_factory=KnowledgeConfig)
+    """Triples hung onto the entities of a text (K-BERT); none by default."""
     tags: TagScheme = "bio"
     """sequence_labelling only: BIO or BIOES tags; scores count whole entities under either."""
     crf: bool = False
@@ -148,6 +151,8 @@ class TaskConfig(Part):
             faults.append("compare has tfidf, which reads one text and cannot compare two")
         if self.fine_tune.patience_epochs is not None and not self.fine_tune.keep_best_on_dev:
             faults.append("fine_tune.patience_epochs stops by dev and needs keep_best_on_dev: true")
+        if self.fine_tune.knowledge.triples is not None and self.fine_tune.distillation.teacher == "model":
+            faults.append("fine_tune.knowledge.triples is set, and a teacher of fine_tune.distillation.path reads none")
         if not is_class and self.fine_tune.class_weights != "none":
             faults.append(f"fine_tune.class_weights is for single_sentence and sentence_pair, not for {self.family}")
         if self.family != "sequence_labelling" and (self.fine_tune.crf or self.fine_tune.tags != "bio"):

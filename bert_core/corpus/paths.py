@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from bert_core.errors import CorpusError
+from bert_core.errors import CorpusError, RequestError
 
 PACKAGE_SCHEME = "package://"
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -66,6 +66,18 @@ def resolve_paths(patterns: Sequence[str], base: Path) -> list[RawFile]:
                 )
             found.setdefault(os.path.abspath(file.path), file)
     return list(found.values())
+
+
+def find_file(path: str, base: Path, setting: str) -> RawFile:
+    """Find the one file that a setting names; a relative path starts at `base`.
+
+    Raises:
+        RequestError: there is no such file, or more than one.
+    """
+    files = resolve_paths([path], base)
+    if len(files) != 1:
+        raise RequestError(f"{setting} {path!r}: {len(files)} files, expected one; name a single file")
+    return files[0]
 
 
 def _in_package(pattern: str) -> list[RawFile]:

@@ -43,8 +43,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bert_core.config import MaskingConfig
+from bert_core.corpus.paths import find_file
 from bert_core.errors import RequestError
-from bert_core.examples.thesaurus import SimilarWords, find_thesaurus
+from bert_core.examples.thesaurus import SimilarWords
 from bert_core.randomness import key_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class MaskVocabulary:
 def _similar_words(masking: MaskingConfig, tokenizer: "WordPieceTokenizer") -> SimilarWords | None:
     if masking.thesaurus is None:
         return None
-    return SimilarWords.read(find_thesaurus(masking.thesaurus, Path.cwd()).path, tokenizer)
+    return SimilarWords.read(find_file(masking.thesaurus, Path.cwd(), "masking.thesaurus").path, tokenizer)
 
 
 def mask_examples(

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bert_core.corpus.paths import RawFile, resolve_paths
 from bert_core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -128,18 +127,6 @@ class SimilarWords:
 
     def _word(self, number: int) -> Word:
         return tuple(self.tokens[self.offsets[number] : self.offsets[number + 1]].tolist())
-
-
-def find_thesaurus(path: str, base: Path, setting: str = "masking.thesaurus") -> RawFile:
-    """Find the one file that a setting names; a relative path starts at `base`.
-
-    Raises:
-        RequestError: there is no such file, or more than one.
-    """
-    files = resolve_paths([path], base)
-    if len(files) != 1:
-        raise RequestError(f"{setting} {path!r}: {len(files)} files, expected one; name a single file")
-    return files[0]
 
 
 def synonyms_of_words(path: Path, setting: str) -> dict[str, tuple[str, ...]]:

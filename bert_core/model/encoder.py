@@ -218,6 +218,7 @@ class BertEncoder(nn.Module):
         position_ids_BS: Tensor | None = None,
         examples_BS: Tensor | None = None,
         first_places_E: Tensor | None = None,
+        visible_BSS: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encode a batch, one example a row or several.
 
@@ -228,7 +229,8 @@ class BertEncoder(nn.Module):
             position_ids_BS: None for 0 .. S - 1.
             examples_BS: where rows hold several examples, which one a token belongs to, int64, -1 at padding; a token
                 attends to those of its own example alone.
-            first_places_E: with it, the place (row * S + column) of each example's [CLS], int64.
+            visible_BSS: where rows hold a sentence tree, which token sees which, bool; it says what is padding too.
+            first_places_E: with `examples_BS`, the place (row * S + column) of each example's [CLS], int64.
 
         Returns:
             hidden states (B, S, D) and pooled [CLS] vectors, one for each example (B, D); vectors at padding mean
@@ -236,9 +238,13 @@ class BertEncoder(nn.Module):
         """
         num_positions = input_ids_BS.shape[1]
         bias_B11S = None
-        if examples_BS is not None:
-            is_other_BSS = examples_BS[:, :, None] != examples_BS[:, None, :]
-            bias_B11S = torch.zeros(is_other_BSS.shape, device=examples_BS.device).masked_fill(is_other_BSS, -1e30)
+        if examples_BS is not None or visible_BSS is not None:
+            if visible_BSS is not None:
+                is_other_BSS = ~visible_BSS
+            else:
+                assert examples_BS is not None
+                is_other_BSS = examples_BS[:, :, None] != examples_BS[:, None, :]
+            bias_B11S = torch.zeros(is_other_BSS.shape, device=is_other_BSS.device).masked_fill(is_other_BSS, -1e30)
             bias_B11S = bias_B11S[:, None]
         elif lengths_B is not None and int(lengths_B.min()) < num_positions:
             is_padding_BS = torch.arange(num_positions, device=lengths_B.device) >= lengths_B[:, None]

@@ -10,6 +10,7 @@ Source: Devlin et al. 2019 (arXiv:1810.04805), sections 4.1 and 5.3; transformer
 # ruff: noqa: N803, N806 -- capitals at the end of a name are axes
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,11 @@ from bert_core.model.crf import ConditionalRandomField
 from bert_core.model.dropout import Dropout
 from bert_core.model.encoder import BertConfig, BertEncoder, initialise
 from bert_core.model.exchange import ARCHITECTURES, load_into, read_config, save_model
+from bert_core.model.sentence_trees import SentenceTrees, encode
 
 Family = Literal["single_sentence", "sentence_pair", "sequence_labelling"]
+KNOWLEDGE_FILE = "knowledge.tsv"
+"""Triples that a model reads texts with, in its folder."""
 IGNORED_LABEL = -100
 """Label of what is not scored."""
 
@@ -44,9 +48,15 @@ class BertForSingleSentence(nn.Module):
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
 
-    def forward(self, input_ids_BS: Tensor, token_type_ids_BS: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """Return logits (B, C); arguments as `BertEncoder.forward`."""
-        _, pooled_BD = self.bert(input_ids_BS, token_type_ids_BS, lengths_B)
+    def forward(
+        self,
+        input_ids_BS: Tensor,
+        token_type_ids_BS: Tensor,
+        lengths_B: Tensor | None = None,
+        tree: SentenceTrees | None = None,
+    ) -> Tensor:
+        """Return logits (B, C); arguments as `encode`."""
+        _, pooled_BD = encode(self.bert, input_ids_BS, token_type_ids_BS, lengths_B, tree)
         return self.classifier(self.dropout(pooled_BD))
 
     def loss(self, logits_BC: Tensor, labels_B: Tensor, class_weights_C: Tensor | None = None) -> Tensor:
@@ -77,9 +87,15 @@ class BertForSequenceLabelling(nn.Module):
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
 
-    def forward(self, input_ids_BS: Tensor, token_type_ids_BS: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """Return logits (B, S, C); those at padding mean nothing. Arguments as `BertEncoder.forward`."""
-        hidden_BSD, _ = self.bert(input_ids_BS, token_type_ids_BS, lengths_B)
+    def forward(
+        self,
+        input_ids_BS: Tensor,
+        token_type_ids_BS: Tensor,
+        lengths_B: Tensor | None = None,
+        tree: SentenceTrees | None = None,
+    ) -> Tensor:
+        """Return logits (B, S, C); those at padding and in branches mean nothing. Arguments as `encode`."""
+        hidden_BSD, _ = encode(self.bert, input_ids_BS, token_type_ids_BS, lengths_B, tree)
         return self.classifier(self.dropout(hidden_BSD))
 
     def loss(self, logits_BSC: Tensor, labels_BS: Tensor, class_weights_C: Tensor | None = None) -> Tensor:
@@ -161,6 +177,8 @@ def save_fine_tuned(
     max_tokens: int,
     card: Mapping[str, Any],
     tags: TagScheme = "bio",
+    knowledge: Path | None = None,
+    max_triples: int = 0,
 ) -> None:
     """Write a fine-tuned model as a folder that transformers reads.
 
@@ -172,6 +190,8 @@ def save_fine_tuned(
         max_tokens: longest input that it was trained on, with special tokens, tokens.
         card: what the model card says, heading -> plain JSON value.
         tags: scheme of a tagger's tags.
+        knowledge: file of triples that texts are read with; None for none.
+        max_triples: triples of one entity.
 
     Raises:
         CheckpointError: a weight is not finite, or the vocabulary folder lacks a file.
@@ -189,9 +209,12 @@ def save_fine_tuned(
             "label2id": {name: index for index, name in enumerate(names)},
             "max_tokens": max_tokens,
             **({"crf": True} if has_crf else {}),
+            **({"max_triples": max_triples} if knowledge is not None else {}),
             **({"sentence_pair": True} if model.family == "sentence_pair" else {}),
         },
     )
+    if knowledge is not None:
+        shutil.copyfile(knowledge, folder / KNOWLEDGE_FILE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,6 +229,10 @@ class FineTuned:
     """Longest input with special tokens, tokens."""
     tags: TagScheme = "bio"
     """Scheme of a tagger's tags."""
+    knowledge: Path | None = None
+    """File of triples that texts are read with; None for none."""
+    max_triples: int = 0
+    """Triples of one entity."""
 
 
 def load_fine_tuned(folder: Path) -> FineTuned:
@@ -248,4 +275,16 @@ def load_fine_tuned(folder: Path) -> FineTuned:
         labels=labels,
         max_tokens=min(int(entries.get("max_tokens", 512)), config.max_position_embeddings),
         tags=tags,
+        knowledge=_knowledge_of(folder, entries),
+        max_triples=int(entries.get("max_triples", 0)),
     )
+
+
+def _knowledge_of(folder: Path, entries: Mapping[str, Any]) -> Path | None:
+    """The file of triples that the model reads texts with."""
+    path = folder / KNOWLEDGE_FILE
+    if "max_triples" not in entries:
+        return None
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing; config.json says that the model reads texts with triples")
+    return path

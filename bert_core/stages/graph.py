@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bert_core.config import CorpusConfig, ModelConfig, Recipe, TaskConfig, TransferConfig
-from bert_core.corpus.paths import resolve_paths
+from bert_core.corpus.paths import find_file, resolve_paths
 from bert_core.corpus.slices import Slice, plan_slices
 from bert_core.errors import RecipeError, RequestError
 from bert_core.store.fingerprint import canonical_json, digest_of_file
@@ -289,9 +289,7 @@ def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str |
     masking = settings["transfer"]["masking"]
     del masking["thesaurus"]
     if transfer.masking.thesaurus is not None:
-        from bert_core.examples.thesaurus import find_thesaurus
-
-        file = find_thesaurus(transfer.masking.thesaurus, base)
+        file = find_file(transfer.masking.thesaurus, base, "masking.thesaurus")
         masking["thesaurus"] = file.name
         raw = {f"thesaurus/{file.name}": digest_of_file(file.path)}
     if before is not None:
@@ -333,7 +331,6 @@ def _augmentation(
     recipe: Recipe, name: str, task: TaskConfig, base: Path
 ) -> tuple[dict[str, Any], dict[str, str], Path | None]:
     """What augmentation adds to the settings and raw files of labelled examples, and its thesaurus; nothing if off."""
-    from bert_core.examples.thesaurus import find_thesaurus
     from bert_core.tokens.words import segmenter_digest
 
     config = task.augmentation
@@ -342,7 +339,7 @@ def _augmentation(
     settings = _without(config.plain(), "thesaurus") | {"segmenter": segmenter_digest(recipe.words.segmenter)}
     if config.thesaurus is None:
         return {"augmentation": settings}, {}, None
-    file = find_thesaurus(config.thesaurus, base, f"tasks.{name}.augmentation.thesaurus")
+    file = find_file(config.thesaurus, base, f"tasks.{name}.augmentation.thesaurus")
     settings["thesaurus"] = file.name
     return {"augmentation": settings}, {f"thesaurus/{file.name}": digest_of_file(file.path)}, file.path
 
@@ -429,6 +426,12 @@ def _fine_tune_settings(name: str, task: TaskConfig, base: Path) -> tuple[dict[s
     elif config.distillation.path is not None:
         del settings["distillation"]["path"]
         raw = _teacher_digests(base / config.distillation.path, f"tasks.{name}.fine_tune.distillation.path")
+    if config.knowledge.triples is None:
+        del settings["knowledge"]
+    else:
+        file = find_file(config.knowledge.triples, base, f"tasks.{name}.fine_tune.knowledge.triples")
+        settings["knowledge"]["triples"] = file.name
+        raw[f"triples/{file.name}"] = digest_of_file(file.path)
     return settings, raw
 
 

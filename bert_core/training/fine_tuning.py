@@ -20,12 +20,15 @@ import json
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from bert_core.corpus.paths import find_file
 from bert_core.errors import CheckpointError, TrainingError
+from bert_core.examples.knowledge import Knowledge
 from bert_core.model.dropout import seed_dropout
 from bert_core.model.heads import BertForSequenceLabelling, save_fine_tuned
 from bert_core.progress import Progress, silent
@@ -40,6 +43,7 @@ from bert_core.training.inference import logits_of, mean_loss, predict_classes, 
 from bert_core.training.labelled_batches import (
     LabelledBatch,
     LabelledExamples,
+    hang_triples,
     padded_batches,
     read_labelled,
     training_order,
@@ -93,8 +97,14 @@ class _FineTuning:
         check_examples(job, self.splits)
         tokenizer = WordPieceTokenizer.from_folder(job.vocabulary_folder)
         self.pad_id = tokenizer.pad_id
+        self.knowledge = None
+        if self.config.knowledge.triples is not None:
+            file = find_file(self.config.knowledge.triples, Path.cwd(), "fine_tune.knowledge.triples")
+            self.knowledge = Knowledge(file.path, tokenizer, self.config.knowledge.max_triples)
+            for split, examples in self.splits.items():
+                self.splits[split] = hang_triples(examples, self.knowledge, self.config.max_tokens)
         self.model = starting_model(job, tokenizer.vocabulary_size, self.pad_id)
-        longest = max(int(split.lengths.max(initial=0)) for split in self.splits.values())
+        longest = max(int(split.num_tokens.max(initial=0)) for split in self.splits.values())
         if longest > self.model.config.max_position_embeddings:
             raise CheckpointError(
                 f"{job.labelled_folder}: examples of {longest} tokens, expected at most the "
@@ -150,6 +160,8 @@ class _FineTuning:
             "dev": dev_scores,
             "test": test_scores,
         }
+        if self.knowledge is not None:
+            counts["knowledge"] = {split: examples.knowledge_counts() for split, examples in self.splits.items()}
         self._write(counts, lines)
         return counts | {"seconds": round(time.monotonic() - began, 3), "device": str(self.device)}
 
@@ -254,6 +266,8 @@ class _FineTuning:
             self.task.labels,
             max_tokens=self.config.max_tokens,
             tags=self.config.tags,
+            knowledge=self.knowledge.path if self.knowledge is not None else None,
+            max_triples=self.config.knowledge.max_triples,
             card={
                 "family": self.task.family,
                 "labels": self.task.labels,

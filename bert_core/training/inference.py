@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from bert_core.model.heads import BertForSequenceLabelling, FineTuneModel
+from bert_core.model.sentence_trees import SentenceTrees
 from bert_core.training.device import Device
 from bert_core.training.labelled_batches import (
     IGNORED,
@@ -29,8 +30,14 @@ def logits_of(model: FineTuneModel, batch: LabelledBatch, device: Device) -> tor
         torch.from_numpy(values).to(device.device)
         for values in (batch.input_ids_BS, batch.token_type_ids_BS, batch.lengths_B)
     )
+    tree = None
+    if batch.position_ids_BS is not None and batch.visible_BSS is not None:
+        soft, visible = (
+            torch.from_numpy(part).to(device.device) for part in (batch.position_ids_BS, batch.visible_BSS)
+        )
+        tree = SentenceTrees(soft, visible)
     with device.autocast():
-        return model(*tensors)
+        return model(*tensors, tree)
 
 
 @torch.inference_mode()

@@ -11,12 +11,13 @@ here: labels beyond their index (`fine_tuning.py`), pretraining batches and mask
 # ruff: noqa: N806, N815 -- capitals at the end of a name are axes
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bert_core.examples.knowledge import TRUNK, Knowledge, Trees, visible_pairs
 from bert_core.randomness import key_of, permutation
 from bert_core.store.shards import list_column, read_shards
 
@@ -52,6 +53,8 @@ class LabelledExamples:
     """Text column, Arrow strings."""
     texts_pair: Any = None
     """Column of second texts, null where there is none; None where there are no pairs at all."""
+    trees: Trees | None = None
+    """Triples that hang on the entities of the texts; None for none."""
 
     @property
     def num_examples(self) -> int:
@@ -62,6 +65,23 @@ class LabelledExamples:
     def lengths(self) -> np.ndarray:
         """Tokens of each row, int64 shape (num_examples,)."""
         return np.diff(self.offsets)
+
+    @property
+    def num_tokens(self) -> np.ndarray:
+        """The same with the tokens of its branches."""
+        return self.lengths if self.trees is None else self.lengths + self.trees.lengths
+
+    def knowledge_counts(self) -> dict[str, int]:
+        """Return how many examples have branches, and how many entities and triples they hold."""
+        trees = self.trees
+        if trees is None:
+            return {}
+        return {
+            "examples_with_triples": int((trees.lengths > 0).sum()),
+            "entities": trees.num_entities,
+            "triples": trees.num_triples,
+            "triples_left_out": trees.num_left_out,
+        }
 
 
 def read_labelled(folder: Path, split: str) -> LabelledExamples:
@@ -104,6 +124,10 @@ class LabelledBatch:
     """Where the tokens of `present_BS` stand in the flat columns, int64 shape (num_tokens,)."""
     labels: np.ndarray
     """Classes (B,) or tags (B, S) with -100 where not scored, int64."""
+    position_ids_BS: np.ndarray | None = None
+    """Soft positions where a row is a sentence tree, int64; None where none is."""
+    visible_BSS: np.ndarray | None = None
+    """Which token sees which, bool; None where no row is a sentence tree."""
 
 
 def training_order(lengths: np.ndarray, seed: int, epoch: int, batch_examples: int) -> list[np.ndarray]:
@@ -174,7 +198,7 @@ def padded_batches(examples: LabelledExamples, order: list[np.ndarray], *, pad_i
             labels[present_BS] = examples.token_labels[source]
         else:
             labels = examples.labels[rows]
-        yield LabelledBatch(
+        batch = LabelledBatch(
             rows_B=rows,
             input_ids_BS=input_ids_BS,
             token_type_ids_BS=segment_one_BS.astype(np.int64),
@@ -183,6 +207,62 @@ def padded_batches(examples: LabelledExamples, order: list[np.ndarray], *, pad_i
             source=source,
             labels=labels,
         )
+        yield batch if examples.trees is None else with_branches(batch, examples.trees, pad_id)
+
+
+def with_branches(batch: LabelledBatch, trees: Trees, pad_id: int) -> LabelledBatch:
+    """Set the branches of each row behind its tokens; a batch in which there is none stays as it is.
+
+    Lengths, sources, labels and what is present remain those of the trunk.
+    """
+    num_branch_B = trees.lengths[batch.rows_B]
+    if not num_branch_B.any():
+        return batch
+    num_rows, width = batch.input_ids_BS.shape
+    num_positions = max(width, _round_up(int((batch.lengths_B + num_branch_B).max()), PAD_MULTIPLE_TOKENS))
+
+    def widened(values: np.ndarray, fill: int) -> np.ndarray:
+        wide = np.full((num_rows, num_positions), fill, values.dtype)
+        wide[:, :width] = values
+        return wide
+
+    line = np.repeat(np.arange(num_rows), num_branch_B)
+    number = np.arange(len(line)) - np.repeat(np.cumsum(num_branch_B) - num_branch_B, num_branch_B)
+    place, source = batch.lengths_B[line] + number, trees.offsets[batch.rows_B][line] + number
+    firsts, ends = trees.entity_firsts[source], trees.entity_ends[source]
+    input_ids_BS, token_type_ids_BS = widened(batch.input_ids_BS, pad_id), widened(batch.token_type_ids_BS, 0)
+    branches_BS = widened(np.where(batch.present_BS, TRUNK, -1), -1)
+    position_ids_BS = np.tile(np.arange(num_positions), (num_rows, 1))
+    position_ids_BS[~widened(batch.present_BS, 0)] = 0
+    firsts_BS, ends_BS = np.zeros((2, num_rows, num_positions), np.int64)
+    token_type_ids_BS[line, place] = batch.token_type_ids_BS[line, firsts]
+    input_ids_BS[line, place], branches_BS[line, place] = trees.ids[source], trees.branches[source]
+    position_ids_BS[line, place] = trees.positions[source]
+    firsts_BS[line, place], ends_BS[line, place] = firsts, ends
+    return replace(
+        batch,
+        input_ids_BS=input_ids_BS,
+        token_type_ids_BS=token_type_ids_BS,
+        present_BS=widened(batch.present_BS, 0),
+        labels=widened(batch.labels, IGNORED) if batch.labels.shape == batch.input_ids_BS.shape else batch.labels,
+        position_ids_BS=position_ids_BS,
+        visible_BSS=visible_pairs(branches_BS, firsts_BS, ends_BS),
+    )
+
+
+def hang_triples(examples: LabelledExamples, knowledge: Knowledge, max_tokens: int) -> LabelledExamples:
+    """Return the examples as sentence trees of at most `max_tokens` tokens; see `Knowledge.trees`."""
+    texts, second = examples.texts, examples.texts_pair
+    trees = knowledge.trees(
+        examples.offsets,
+        examples.char_starts,
+        examples.char_ends,
+        examples.length_a,
+        texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts),
+        second.to_pylist() if hasattr(second, "to_pylist") else second,
+        max_tokens,
+    )
+    return replace(examples, trees=trees)
 
 
 def scored_tokens(examples: LabelledExamples) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from bert_core.config.tasks import TagScheme
 from bert_core.corpus.clean import clean
 from bert_core.corpus.tag_schemes import to_bio
 from bert_core.errors import CheckpointError
+from bert_core.examples.knowledge import Knowledge
 from bert_core.examples.labelled import NUM_SPECIAL_TOKENS
 from bert_core.examples.text_pairs import pair_inputs
 from bert_core.examples.windows import Windows, cut_windows, heads
@@ -25,7 +26,7 @@ from bert_core.model.heads import BertForSequenceLabelling, FineTuned, load_fine
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.training.device import choose_device
 from bert_core.training.inference import predict_classes, predict_tags
-from bert_core.training.labelled_batches import IGNORED, LabelledExamples, scored_tokens
+from bert_core.training.labelled_batches import IGNORED, LabelledExamples, hang_triples, scored_tokens
 from bert_core.training.scoring import readable_entities
 
 _CLEANING = CorpusConfig(paths=["-"])
@@ -42,6 +43,9 @@ class Predictor:
         self._scheme: TagScheme = fine_tuned.tags
         self._model = fine_tuned.model
         self._tokenizer = tokenizer
+        self._knowledge = None
+        if fine_tuned.knowledge is not None:
+            self._knowledge = Knowledge(fine_tuned.knowledge, tokenizer, fine_tuned.max_triples)
         self._device = choose_device("float32")
         self._model.to(self._device.device)
 
@@ -83,8 +87,11 @@ class Predictor:
             char_ends=inputs.char_ends,
             record_ids=np.arange(len(cleaned), dtype=np.uint64),
             texts=texts,
+            texts_pair=texts_pair,
         )
-        table = predict_classes(self._model, examples, self._device, pad_id=self._tokenizer.pad_id).tolist()
+        table = predict_classes(
+            self._model, self._with_triples(examples), self._device, pad_id=self._tokenizer.pad_id
+        ).tolist()
         found = [self._class_of(text, values) for text, values in zip(texts, table, strict=True)]
         return [
             {"text": one["text"], "text_pair": second, **one} for one, second in zip(found, texts_pair, strict=True)
@@ -107,6 +114,7 @@ class Predictor:
         if not cleaned:
             return []
         examples, rows = self._examples(cleaned)
+        examples = self._with_triples(examples)
         if not isinstance(self._model, BertForSequenceLabelling):
             table = predict_classes(self._model, examples, self._device, pad_id=self._tokenizer.pad_id)
             return [self._class_of(text, values) for text, values in zip(cleaned, table.tolist(), strict=True)]
@@ -159,9 +167,14 @@ class Predictor:
             char_starts=char_starts,
             char_ends=char_ends,
             record_ids=windows.rows.astype(np.uint64),
-            texts=texts,
+            texts=[texts[row] for row in windows.rows.tolist()],
         )
         return examples, windows.rows
+
+    def _with_triples(self, examples: LabelledExamples) -> LabelledExamples:
+        if self._knowledge is None:
+            return examples
+        return hang_triples(examples, self._knowledge, self.max_tokens)
 
     def _windows(self, num_tokens: np.ndarray) -> Windows:
         """Cut tagged texts into windows; keep the head of the others."""

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_core.config import MaskingConfig, load_recipe
+from bert_core.corpus.paths import find_file
 from bert_core.errors import RequestError
 from bert_core.examples.masking import MaskVocabulary
 from bert_core.examples.similar_kernels import find_word
-from bert_core.examples.thesaurus import SimilarWords, find_thesaurus, read_thesaurus
+from bert_core.examples.thesaurus import SimilarWords, read_thesaurus
 from bert_core.stages.graph import build_graph
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 
@@ -105,11 +106,11 @@ def test_a_file_that_is_no_thesaurus_is_refused(tmp_path, tokenizer, content, me
 def test_a_thesaurus_is_one_file(tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("A= \u4e00 \u4e01\n", encoding="utf-8")
-    assert find_thesaurus("a.txt", tmp_path).path == tmp_path / "a.txt"
+    assert find_file("a.txt", tmp_path, "masking.thesaurus").path == tmp_path / "a.txt"
     with pytest.raises(RequestError, match="2 files, expected one"):
-        find_thesaurus("*.txt", tmp_path)
+        find_file("*.txt", tmp_path, "masking.thesaurus")
     with pytest.raises(RequestError, match=r"none\.txt"):
-        find_thesaurus("none.txt", tmp_path)
+        find_file("none.txt", tmp_path, "masking.thesaurus")
 
 
 def test_vocabulary_reads_the_thesaurus_of_the_masking(path, vocabulary_folder):
