@@ -153,6 +153,8 @@ class TaskConfig(Part):
             faults.append("fine_tune.patience_epochs stops by dev and needs keep_best_on_dev: true")
         if self.fine_tune.knowledge.triples is not None and self.fine_tune.distillation.teacher == "model":
             faults.append("fine_tune.knowledge.triples is set, and a teacher of fine_tune.distillation.path reads none")
+        if self.fine_tune.knowledge.triples is not None and self.family == "extractive_qa":
+            faults.append("fine_tune.knowledge.triples is for classes and tags, not for extractive_qa")
         if not is_class and self.fine_tune.class_weights != "none":
             faults.append(f"fine_tune.class_weights is for single_sentence and sentence_pair, not for {self.family}")
         if self.family != "sequence_labelling" and (self.fine_tune.crf or self.fine_tune.tags != "bio"):

@@ -37,7 +37,7 @@ def logits_of(model: FineTuneModel, batch: LabelledBatch, device: Device) -> tor
         )
         tree = SentenceTrees(soft, visible)
     with device.autocast():
-        return model(*tensors, tree)
+        return model(*tensors) if tree is None else model(*tensors, tree)
 
 
 @torch.inference_mode()

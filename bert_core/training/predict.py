@@ -89,9 +89,8 @@ class Predictor:
             texts=texts,
             texts_pair=texts_pair,
         )
-        table = predict_classes(
-            self._model, self._with_triples(examples), self._device, pad_id=self._tokenizer.pad_id
-        ).tolist()
+        examples = self._with_triples(examples)
+        table = predict_classes(self._model, examples, self._device, pad_id=self._tokenizer.pad_id).tolist()
         found = [self._class_of(text, values) for text, values in zip(texts, table, strict=True)]
         return [
             {"text": one["text"], "text_pair": second, **one} for one, second in zip(found, texts_pair, strict=True)

@@ -9,23 +9,8 @@ from bert_core.examples.text_pairs import pair_inputs
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.tokens.vocabulary_files import SPECIAL_ENTRIES
 
-WORDS = [
-    "tim",
-    "cook",
-    "is",
-    "visiting",
-    "beijing",
-    "now",
-    "ceo",
-    "apple",
-    "capital",
-    "china",
-    "is_a",
-    "city",
-    "art",
-    "sm",
-]
-ENTRIES = [*SPECIAL_ENTRIES, *WORDS, "##art", "_", "a", *"他在北京大学的首都中国"]
+WORDS = ["tim", "cook", "is", "visiting", "beijing", "now", "ceo", "apple", "capital", "china", "city", "art", "sm"]
+ENTRIES = [*SPECIAL_ENTRIES, *WORDS, "##art", "a", *"他在北京大学的首都中国"]
 TOKENIZER = WordPieceTokenizer.from_vocabulary(list(dict.fromkeys(ENTRIES)), lowercase=True)
 PAPER = "Tim Cook\tCEO\tApple\nBeijing\tcapital\tChina\nBeijing\tis a\tCity\nBeijing\tis\tnow\n"
 
@@ -62,9 +47,8 @@ def test_the_sentence_of_the_paper(tmp_path):
     assert trees.entity_ends.tolist() == [3, 3, 6, 6, 6, 6, 6]
     assert (trees.num_entities, trees.num_triples, trees.num_left_out) == (2, 3, 0)
     whole = np.concatenate([np.zeros(size, np.int64), trees.branches])[None]
-    firsts, ends = (
-        np.concatenate([np.zeros(size, np.int64), part])[None] for part in (trees.entity_firsts, trees.entity_ends)
-    )
+    entities = (trees.entity_firsts, trees.entity_ends)
+    firsts, ends = (np.concatenate([np.zeros(size, np.int64), part])[None] for part in entities)
     names = ["[CLS]", "Tim", "Cook", "is", "visiting", "Beijing", "now", "[SEP]", *words]
     seen = {
         name: [other for other, sees in zip(names, row, strict=True) if sees]
@@ -116,9 +100,10 @@ def test_what_does_not_fit_is_left_out_and_the_trunk_stays(tmp_path):
 
 def test_both_texts_of_a_pair_have_triples(tmp_path):
     known = knowledge(tmp_path, PAPER, max_triples=1)
-    inputs = pair_inputs(TOKENIZER, ["beijing now"], ["now tim cook"], 32)
+    first, second = ["Beijing now"], ["now Tim Cook"]
+    inputs = pair_inputs(TOKENIZER, first, second, 32)
     trees = known.trees(
-        inputs.offsets, inputs.char_starts, inputs.char_ends, inputs.length_a, ["beijing now"], ["now tim cook"], 32
+        inputs.offsets, inputs.char_starts, inputs.char_ends, inputs.length_a, first, second, max_tokens=32
     )
     # [CLS] beijing now [SEP] now tim cook [SEP]
     assert [TOKENIZER.entries[token] for token in trees.ids] == ["capital", "china", "ceo", "apple"]

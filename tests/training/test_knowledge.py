@@ -70,9 +70,8 @@ def test_without_a_mention_the_model_is_bitwise_that_without_triples(family, req
 
 @pytest.mark.parametrize("crf", [False, True])
 def test_tags_with_triples_are_those_of_the_text_alone(crf, entity_folder, task_vocabulary, tmp_path):
-    job = _job(
-        entity_folder, task_vocabulary, tmp_path / "out", "京\t是\t好店\n张\t在\t沪\n", "sequence_labelling", crf=crf
-    )
+    triples = "京\t是\t好店\n张\t在\t沪\n"
+    job = _job(entity_folder, task_vocabulary, tmp_path / "out", triples, "sequence_labelling", crf=crf)
     counts = run_fine_tune(job)
     assert counts["knowledge"]["test"]["entities"] > 10
     assert counts["test"]["num_examples"] == 24
