@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bert_core.config import FineTuneConfig, KnowledgeConfig, ModelConfig, OptimizationConfig, TaskConfig, TaskSource
 from bert_core.errors import CheckpointError
@@ -53,6 +54,13 @@ def _job(
     )
 
 
+def _make_loud(folder: Path) -> None:
+    """Scale the weights of a folder up, so that attention to other tokens is seen in the outputs."""
+    weights = load_file(folder / "model.safetensors")
+    louder = {name: value if "LayerNorm" in name else 20 * value for name, value in weights.items()}
+    save_file(louder, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize("family", LABELS)
 def test_without_a_mention_the_model_is_bitwise_that_without_triples(family, request, task_vocabulary, tmp_path):
     folder = request.getfixturevalue("sentiment_folder" if family == "single_sentence" else "entity_folder")
@@ -81,7 +89,7 @@ def test_tags_with_triples_are_those_of_the_text_alone(crf, entity_folder, task_
     (plain,) = padded_batches(examples, order, pad_id=0)
     (hung,) = padded_batches(hang_triples(examples, known, 32), order, pad_id=0)
     assert (hung.labels != IGNORED).sum() == (plain.labels != IGNORED).sum()
-    assert hung.input_ids_BS.shape[1] > plain.input_ids_BS.shape[1]
+    assert (hung.input_ids_BS != 0).sum() > (plain.input_ids_BS != 0).sum()
     width = plain.input_ids_BS.shape[1]
     for name in ("input_ids_BS", "labels", "present_BS"):
         is_trunk = plain.present_BS
@@ -96,6 +104,7 @@ def test_tags_with_triples_are_those_of_the_text_alone(crf, entity_folder, task_
 def test_prediction_reads_texts_as_training_did(sentiment_folder, task_vocabulary, tmp_path):
     job = _job(sentiment_folder, task_vocabulary, tmp_path / "out", "好\t是\t棒值\n坏\t是\t差\n")
     run_fine_tune(job)
+    _make_loud(tmp_path / "out")
     predictor = Predictor.load(tmp_path / "out")
     test = read_labelled(sentiment_folder, "test")
     known = Knowledge(tmp_path / "out.tsv", WordPieceTokenizer.from_folder(task_vocabulary), 2)
@@ -116,6 +125,7 @@ def test_a_branch_behind_the_trunk_is_one_between_its_tokens(sentiment_folder, t
 
     job = _job(sentiment_folder, task_vocabulary, tmp_path / "out", "好\t是\t棒值\n")
     run_fine_tune(job)
+    _make_loud(tmp_path / "out")
     known = Knowledge(tmp_path / "out.tsv", WordPieceTokenizer.from_folder(task_vocabulary), 2)
     examples = hang_triples(read_labelled(sentiment_folder, "test"), known, 32)
     assert examples.trees is not None
@@ -141,12 +151,16 @@ def test_a_branch_behind_the_trunk_is_one_between_its_tokens(sentiment_folder, t
             position_ids=torch.from_numpy(batch.position_ids_BS[:, order]),
             attention_mask=bias,
         ).logits
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_row_without_mentions_is_not_changed_by_those_beside_it(sentiment_folder, task_vocabulary, tmp_path):
     job = _job(sentiment_folder, task_vocabulary, tmp_path / "out", "好\t是\t棒值\n")
     model = starting_model(job, 34, 0).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "LayerNorm" not in name:
+                parameter.mul_(20)
     known = Knowledge(tmp_path / "out.tsv", WordPieceTokenizer.from_folder(task_vocabulary), 2)
     examples = read_labelled(sentiment_folder, "test")
     hung = hang_triples(examples, known, 32)
@@ -159,5 +173,5 @@ def test_a_row_without_mentions_is_not_changed_by_those_beside_it(sentiment_fold
         before, after = logits_of(model, plain, device), logits_of(model, batch, device)
     has_none = hung.trees.lengths == 0
     assert 0 < has_none.sum() < len(rows)
-    torch.testing.assert_close(after[has_none], before[has_none], rtol=1e-6, atol=1e-6)
-    assert not torch.allclose(after[~has_none], before[~has_none], atol=1e-4)
+    torch.testing.assert_close(after[has_none], before[has_none], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(after[~has_none], before[~has_none], rtol=0, atol=1e-3)
