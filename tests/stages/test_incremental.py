@@ -227,3 +227,16 @@ def test_a_vocabulary_that_grows_is_made_from_the_starting_one_and_documents(ope
     assert counts["new_entries"] == len(entries) - len(own) <= 5
     with pytest.raises(RecipeError, match=r"vocabulary.growth is set, but model.start is empty"):
         opened(GROWTH)
+
+
+def test_triples_stand_in_the_fingerprint_by_their_file(opened, tiny_recipe):
+    path = tiny_recipe.parent / "triples.tsv"
+    path.write_text("北京\t是\t首都\n", encoding="utf-8")
+    off = opened("tasks.mood.fine_tune.knowledge.max_triples=3").stages["fine_tune/mood"]
+    assert off.settings == opened().stages["fine_tune/mood"].settings
+    setting = f"tasks.mood.fine_tune.knowledge.triples={path}"
+    first = opened(setting).stages["fine_tune/mood"]
+    assert first.settings["fine_tune"]["knowledge"] == {"triples": "triples.tsv", "max_triples": 2}
+    path.write_text("北京\t是\t城市\n", encoding="utf-8")
+    second = opened(setting).stages["fine_tune/mood"]
+    assert {name for name in first.raw if first.raw[name] != second.raw[name]} == {"triples/triples.tsv"}
