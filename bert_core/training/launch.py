@@ -48,7 +48,8 @@ def run_ranks(arguments: Sequence[str], size: int, stop: StopFlag) -> int:
     Returns:
         0 where all ended well, 128 + signal where they were stopped, else the exit code of the first that failed.
     """
-    threads = max(1, (os.cpu_count() or 1) // size)
+    available = os.environ.get("OMP_NUM_THREADS", "")
+    threads = max(1, (int(available) if available.isdigit() else os.cpu_count() or 1) // size)
     with tempfile.TemporaryDirectory(prefix="bertline-ranks-") as folder:
         command = [sys.executable, "-m", "bert_core.training", *arguments, "--parent-pid", str(os.getpid())]
         command += ["--rendezvous", f"file://{folder}/meeting"]

@@ -1,7 +1,8 @@
 """How fast this machine multiplies matrices, in float32 and in bfloat16: measured on CPU, looked up on CUDA.
 
-The measurement takes about a second, once a machine: it is kept in the cache folder by the processor's name, the
-threads and torch's version, so that later runs choose the same format and their bits agree.
+The measurement takes a moment, once a machine: it is kept in the cache folder by the processor's name and torch's
+version, so that later runs choose the same format and their bits agree. It counts the processor time of one thread, so
+that a busy machine, on which the same work takes ten times as long, measures the same.
 """
 
 import functools
@@ -19,19 +20,20 @@ from bert_core.store.kept_tables import kept_tables
 CUDA_PEAKS = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
 """Dense bfloat16 peak of a device whose name holds the key, FLOP/s; from the makers' data sheets."""
 _SIZE = 1024
+_LAYER_TOKENS = 256
 _ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessorSpeed:
-    """What was measured; the quickest of several rounds."""
+    """What one thread was measured to do; the quickest of several rounds."""
 
     float32_flops: float
     """Matrix product of 1024 x 1024, FLOP/s."""
     bfloat16_flops: float
     """The same in bfloat16."""
     float32_layer_seconds: float
-    """Forward and backward of a feed-forward layer, 1024 tokens of 512 numbers."""
+    """Forward and backward of a feed-forward layer, 256 tokens of 512 numbers."""
     bfloat16_layer_seconds: float
     """The same under autocast to bfloat16."""
 
@@ -39,7 +41,7 @@ class ProcessorSpeed:
 @functools.cache
 def processor_speed() -> ProcessorSpeed:
     """Return the speed of the processor, measured once a machine."""
-    names = (_processor_name(), str(torch.get_num_threads()), torch.__version__, "1")
+    names = (_processor_name(), torch.__version__, "2")
     kept = kept_tables("processor", "|".join(names), lambda: {"speed": np.array(_measure())})
     return ProcessorSpeed(*kept["speed"].tolist())
 
@@ -50,10 +52,20 @@ def cuda_peak(name: str) -> float:
 
 
 def _measure() -> list[float]:
-    a, b = torch.rand(_SIZE, _SIZE), torch.rand(_SIZE, _SIZE)
+    """Measure on one thread and leave as many as there were."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _measure_thread()
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _measure_thread() -> list[float]:
+    a, b = (torch.full((_SIZE, _SIZE), 0.5) for _ in range(2))
     a16, b16 = a.bfloat16(), b.bfloat16()
-    tokens = torch.rand(_SIZE, 512, requires_grad=True)
-    up, down = (torch.rand(*shape, requires_grad=True) for shape in ((2048, 512), (512, 2048)))
+    tokens = torch.full((_LAYER_TOKENS, 512), 0.5, requires_grad=True)
+    up, down = (torch.full(shape, 0.5, requires_grad=True) for shape in ((2048, 512), (512, 2048)))
 
     def layer() -> None:
         F.linear(F.gelu(F.linear(tokens, up)), down).float().sum().backward()
@@ -66,9 +78,9 @@ def _measure() -> list[float]:
     seconds = [float("inf")] * len(works)
     for _ in range(_ROUNDS):  # in turns, so that a busy moment does not fall on one of them
         for number, work in enumerate(works):
-            began = time.perf_counter()
+            began = time.thread_time()
             work()
-            seconds[number] = min(seconds[number], time.perf_counter() - began)
+            seconds[number] = min(seconds[number], time.thread_time() - began)
     product = 2.0 * _SIZE**3
     return [product / seconds[0], product / seconds[1], seconds[2], seconds[3]]
 

@@ -2,7 +2,6 @@
 
 MFU is the arithmetic that the model needs for its tokens (`model/flops.py`) over what the devices could have done in
 the same time: on CPU the measured speed of large matrix products, on CUDA the maker's figure (`machine.py`).
-Processes that share a CPU have measured it with their share of its threads.
 """
 
 import numpy as np

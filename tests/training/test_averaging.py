@@ -28,8 +28,8 @@ def test_the_average_moves_by_a_growing_decay_and_the_weights_come_back():
         nn.init.constant_(model.weight, 1.0)
         average.update(step)
         with average.in_place():
-            seen.append(float(model.weight))
-        assert float(model.weight) == 1.0
+            seen.append(model.weight.item())
+        assert model.weight.item() == 1.0
     decays = [1 / 10, 2 / 11, 3 / 12, 0.25]  # (1 + t) / (10 + t), then at most 0.25
     expected, value = [], 0.0
     for decay in decays:
@@ -43,7 +43,7 @@ def test_without_a_decay_nothing_is_kept():
     average = AveragedWeights(model, None)
     average.update(0)
     with average.in_place():
-        assert float(model.weight) == 2.0
+        assert model.weight.item() == 2.0
     assert average.tensors() == {}
 
 

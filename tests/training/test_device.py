@@ -46,7 +46,8 @@ def test_flops_are_about_six_for_each_weight_and_token():
 
 
 def test_speed_is_tokens_and_arithmetic_over_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(device_module, "processor_speed", lambda: ProcessorSpeed(5400.0, 1.0, 1.0, 1.0))
+    monkeypatch.setattr(device_module, "processor_speed", lambda: ProcessorSpeed(2700.0, 1.0, 1.0, 1.0))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     config = BertConfig(vocab_size=10, hidden_size=1, num_hidden_layers=1, num_attention_heads=1, intermediate_size=1)
     from bert_core.model.pretraining import TargetCounts
 
@@ -102,7 +103,9 @@ def test_the_processor_is_measured_once_a_machine(tmp_path: Path, monkeypatch: p
 
 
 def test_a_measurement_gives_times_and_rates_above_zero():
+    num_threads = torch.get_num_threads()
     assert all(value > 0 for value in machine._measure())
+    assert torch.get_num_threads() == num_threads
 
 
 def test_the_peak_of_a_cuda_device_goes_by_its_name():
