@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bert_core.errors import BertlineError
 from bert_core.report.formats import duration
-from bert_core.report.tables import ScoreRow, StageRow, markdown_table, score_rows
+from bert_core.report.scores import ScoreRow, score_rows
+from bert_core.report.tables import StageRow, markdown_table
 from bert_core.stages.line import LineRequest, open_line
 from flows.terminal import manifests_of, rows_of
 
@@ -40,6 +41,8 @@ _CHINESE = {
     "entity F1": "实体 F1",
     "precision": "精确率",
     "recall": "召回率",
+    "answer F1": "答案 F1",
+    "exact match": "完全匹配",
     "test examples": "测试样本",
 }
 _NOTES = {

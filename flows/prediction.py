@@ -18,6 +18,10 @@ from flows.terminal import plain, wide_console
 
 TEXTS_AT_ONCE = 256
 _FILE_NAME_CHARACTERS = 255
+_OF_TWO = {
+    "sentence_pair": ("compares two texts", "both"),
+    "extractive_qa": ("answers a question from a context", "question and context"),
+}
 
 
 def print_predictions(model: str, source: str, *, overrides: tuple[str, ...], json_lines: bool) -> None:
@@ -49,13 +53,16 @@ def print_predictions(model: str, source: str, *, overrides: tuple[str, ...], js
 
 
 def _predicted(predictor: Any, lines: list[str]) -> list[dict[str, Any]]:
-    """Predict lines: texts, or for a model of pairs two texts with a tab between them."""
-    if predictor.family != "sentence_pair":
+    """Predict lines: texts, or two with a tab between them for a model of pairs, or of questions and contexts."""
+    if predictor.family not in _OF_TWO:
         return predictor.predict(lines)
+    does, both = _OF_TWO[predictor.family]
     pairs = [tuple(line.split("\t")) for line in lines]
     wrong = next((line for line, pair in zip(lines, pairs, strict=True) if len(pair) != 2), None)
     if wrong is not None:
-        raise RequestError(f"{wrong!r} is no pair; this model compares two texts: write them with a tab between them")
+        raise RequestError(f"{wrong!r} is no pair; this model {does}: write {both} with a tab between them")
+    if predictor.family == "extractive_qa":
+        return predictor.predict_answers(pairs)
     return predictor.predict_pairs(pairs)
 
 
@@ -72,9 +79,11 @@ def _print_batch(predictions: list[dict[str, Any]], json_lines: bool, console: C
 def describe_prediction(prediction: dict[str, Any]) -> str:
     """Word a prediction on one line.
 
-    Example: `positive  0.970  很好`, or `张伟在京  张伟/nr 京/ns`.
+    Example: `positive  0.970  很好`, or `张伟在京  张伟/nr 京/ns`, or `张伟  0.800  谁在京？`.
     """
     text = prediction["text"]
+    if "answer" in prediction:
+        return f"{prediction['answer'] or '(no answer)'}  {prediction['probability']:.3f}  {text}"
     if "text_pair" in prediction:
         text = f"{text} | {prediction['text_pair']}"
     if "label" in prediction:

@@ -33,6 +33,7 @@ TASK_OF_KIND: dict[str, Task[..., Any]] = {
     "fine_tune": training.fine_tune,
     "tfidf": training.baseline,
     "majority": training.baseline,
+    "overlap": training.baseline,
 }
 
 MAX_STAGES_SUBMITTED = 64

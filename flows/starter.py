@@ -58,7 +58,7 @@ task_transfer:             # training texts of the tasks, labels removed; dev an
 
 tasks:
   sentiment:
-    family: single_sentence          # or sequence_labelling
+    family: single_sentence          # or sentence_pair, sequence_labelling, extractive_qa
     labels: [negative, positive]
     sources:
       - {path: data/reviews.jsonl, format: jsonl, text_column: text, label_column: label}

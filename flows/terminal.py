@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bert_core.report.scores import ScoreRow, score_rows
 from bert_core.report.study import findings, study_rows
-from bert_core.report.tables import DASH, ScoreRow, StageRow, count, duration, score_rows, size, stage_rows
+from bert_core.report.tables import DASH, StageRow, count, duration, size, stage_rows
 from bert_core.stages.line import Line
 from bert_core.stages.plan import Decision
 from bert_core.stages.study_scores import study_of

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from bert_core.stages.graph import REFERENCES
 from flows.running import Run, RunSummary, stage_runner
 
 
@@ -29,5 +30,5 @@ def transfer(
     run.up_to(*run.stages("split", "slices", "documents"))
     run.up_to(*run.stages("vocabulary", "tokens", "examples", "labelled"))
     run.up_to(*run.stages("transfer"))
-    run.up_to(*run.stages("fine_tune", "tfidf", "majority"))
+    run.up_to(*run.stages("fine_tune", *REFERENCES))
     return run.finish_with_report()

@@ -6,7 +6,8 @@ from pathlib import Path
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from bert_core.report.tables import markdown_table, score_rows, stage_rows
+from bert_core.report.scores import score_rows
+from bert_core.report.tables import markdown_table, stage_rows
 from bert_core.stages.line import LineRequest, open_line
 from bert_core.stages.plan import Decision, plan_line
 from tasks.artifacts import artifact_key, escape, plan_markdown, publish_markdown

@@ -330,7 +330,8 @@ def test_the_picture_is_one_svg_with_a_title_and_both_colour_schemes() -> None:
 
 
 def test_results_go_between_the_markers_in_both_languages() -> None:
-    from bert_core.report.tables import score_rows, stage_rows
+    from bert_core.report.scores import score_rows
+    from bert_core.report.tables import stage_rows
     from bert_core.store.manifest import Manifest, Parent
 
     fill_results = script("fill_results")

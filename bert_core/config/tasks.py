@@ -53,6 +53,25 @@ class TaskSource(Part):
     """`auto` finds the encoding; or a codec name."""
 
 
+class AnswersConfig(Part):
+    """How answers are sought in contexts; extractive_qa only."""
+
+    max_question_tokens: int = Field(default=64, ge=1, le=256)
+    """Longer questions keep their head, tokens."""
+    stride_tokens: int | None = Field(default=None, ge=1)
+    """From the beginning of a window of the context to that of the next, tokens; empty for half a window."""
+    max_answer_tokens: int = Field(default=30, ge=1, le=512)
+    """Longer answers are never given, tokens."""
+    num_best: int = Field(default=20, ge=1, le=100)
+    """Answers that are kept of each window and of each question, the likeliest first."""
+    no_answer_threshold: float | None = None
+    """A question gets no answer where none scores higher than the best answer by more than this, in sums of two
+    logits; empty for the value that is best on dev where train has questions without an answer, else for never."""
+    scoring: Literal["cmrc", "squad"] = "cmrc"
+    """Whose exact match and F1 choose epochs and stand in the tables: cmrc compares Chinese characters in their order
+    (Cui et al. 2019), squad the words between spaces (Rajpurkar et al. 2016). Both are written."""
+
+
 class FineTuneConfig(Part):
     """Training of one task's head together with the encoder."""
 
@@ -62,7 +81,7 @@ class FineTuneConfig(Part):
     """Examples in one optimizer step."""
     max_tokens: int = Field(default=128, ge=16, le=512)
     """Longest input with its special tokens; longer single sentences keep their head, of a pair the longer text is
-    shortened, tagged texts are windowed, tokens."""
+    shortened, tagged texts and contexts of questions are windowed, tokens."""
     optimization: OptimizationConfig = Field(
         default_factory=lambda: OptimizationConfig(learning_rate=5e-5, warmup_fraction=0.1)
     )
@@ -91,6 +110,8 @@ class FineTuneConfig(Part):
     """sequence_labelling only: BIO or BIOES tags; scores count whole entities under either."""
     crf: bool = False
     """sequence_labelling only: a conditional random field over the tags instead of a softmax for each token."""
+    answers: AnswersConfig = Field(default_factory=AnswersConfig)
+    """extractive_qa only: how answers are sought."""
 
 
 class TaskConfig(Part):
@@ -120,11 +141,12 @@ class TaskConfig(Part):
     """How it is fine-tuned."""
     start: StartName = "task_transfer"
     """The stage whose checkpoint it starts from."""
-    compare: list[Literal["random", "pretrain", "domain_transfer", "tfidf", "majority"]] = Field(
+    compare: list[Literal["random", "pretrain", "domain_transfer", "tfidf", "majority", "overlap"]] = Field(
         default_factory=lambda: ["random", "pretrain"]
     )
-    """References beside it on the same examples: other starts, TF-IDF + logistic regression (single_sentence), and the
-    commonest class of train for every text (single_sentence, sentence_pair)."""
+    """References beside it on the same examples: other starts, TF-IDF + logistic regression (single_sentence), the
+    commonest class of train for every text (single_sentence, sentence_pair), and as an answer the sentence that shares
+    most with the question (overlap, extractive_qa)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "TaskConfig":
@@ -140,8 +162,8 @@ class TaskConfig(Part):
             faults.append("labels [] names no entity type, expected at least one")
         if self.family == "extractive_qa" and self.labels:
             faults.append(f"labels {self.labels} are given, expected none: the answers of extractive_qa are its labels")
-        if self.family == "sequence_labelling" and "tfidf" in self.compare:
-            faults.append("compare has tfidf, which cannot label tokens")
+        if self.family in ("sequence_labelling", "extractive_qa") and "tfidf" in self.compare:
+            faults.append(f"compare has tfidf, which gives a class and does not fit {self.family}")
         if not is_class and "majority" in self.compare:
             faults.append(
                 f"compare has majority, which gives a class and fits single_sentence and sentence_pair, not "
@@ -149,6 +171,7 @@ class TaskConfig(Part):
             )
         if self.family == "sentence_pair" and "tfidf" in self.compare:
             faults.append("compare has tfidf, which reads one text and cannot compare two")
+        faults += self._faults_of_answers()
         if self.fine_tune.patience_epochs is not None and not self.fine_tune.keep_best_on_dev:
             faults.append("fine_tune.patience_epochs stops by dev and needs keep_best_on_dev: true")
         if self.fine_tune.knowledge.triples is not None and self.fine_tune.distillation.teacher == "model":
@@ -170,3 +193,22 @@ class TaskConfig(Part):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def _faults_of_answers(self) -> list[str]:
+        answers = self.fine_tune.answers
+        if self.family != "extractive_qa":
+            faults = []
+            if answers != AnswersConfig():
+                faults.append(f"fine_tune.answers is for extractive_qa, not for {self.family}")
+            if "overlap" in self.compare:
+                faults.append(f"compare has overlap, which answers questions and does not fit {self.family}")
+            return faults
+        room = self.fine_tune.max_tokens - answers.max_question_tokens - 3
+        if room < (answers.stride_tokens or 1):
+            return [
+                f"fine_tune.max_tokens {self.fine_tune.max_tokens} leaves {room} tokens of context beside "
+                f"{answers.max_question_tokens} of the question and 3 special ones, expected at least "
+                f"{answers.stride_tokens or 1}, or a window would not reach the next; raise max_tokens, or lower "
+                "answers.max_question_tokens or answers.stride_tokens"
+            ]
+        return []

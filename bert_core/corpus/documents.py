@@ -198,9 +198,26 @@ def _described(tables: Sequence[pa.Table], rows: np.ndarray, sizes: np.ndarray) 
 
 
 def _documents_of_records(records: pa.Table) -> pa.Table:
-    """One document a record; of a pair both texts, a paragraph each."""
+    """One document a record; of a pair both texts, a paragraph each; a context once, followed by its questions."""
+    if records.num_rows and records["label"].null_count == records.num_rows and not records["text_pair"].null_count:
+        return _documents_of_contexts(records)
     pairs = zip(records["text"].to_pylist(), records["text_pair"].to_pylist(), strict=True)
     texts = [text if second is None else f"{text}\n{second}" for text, second in pairs]
+    return _documents_of_texts(texts, records)
+
+
+def _documents_of_contexts(records: pa.Table) -> pa.Table:
+    """One document a context, with the questions about it behind; the place is that of the first question."""
+    rows: dict[str, list[int]] = {}
+    for row, context in enumerate(records["text_pair"].to_pylist()):
+        rows.setdefault(context, []).append(row)
+    questions = records["text"].to_pylist()
+    texts = ["\n".join([context, *(questions[row] for row in asked)]) for context, asked in rows.items()]
+    return _documents_of_texts(texts, records.take([asked[0] for asked in rows.values()]))
+
+
+def _documents_of_texts(texts: list[str], records: pa.Table) -> pa.Table:
+    """Documents of some texts, each at the place of its record."""
     columns = {
         "doc_id": pa.array([document_id(text) for text in texts], pa.uint64()),
         "text": pa.array(texts, pa.string()),

@@ -3,7 +3,7 @@
 A single sentence that is too long keeps its head, and the cuts are counted. A text to be tagged is never cut: a long
 one becomes overlapping windows, and each token is scored in the one window where it has most context, with -100 in
 the others. Tags follow the character offsets of the tokens, so an entity whose border lies inside a piece is counted
-as misaligned and not hidden.
+as misaligned and not hidden. Questions about a context are the matter of `questions.py`.
 
 The labelled budget `max_train_examples` is a keyed draw over record ids: a larger budget holds every record of a
 smaller one. Nothing is padded or shuffled here (`training/labelled_batches.py`).
@@ -22,6 +22,7 @@ from bert_core.config import TaskConfig
 from bert_core.corpus.tag_schemes import from_bio, tag_names
 from bert_core.corpus.tags import spans_to_bio
 from bert_core.examples.augmentation import augment_records
+from bert_core.examples.questions import write_questions
 from bert_core.examples.text_pairs import pair_inputs
 from bert_core.examples.windows import cut_windows, heads, ranges
 from bert_core.progress import Progress, silent
@@ -57,15 +58,15 @@ def build_labelled(
         vocabulary_folder: with `vocab.txt` and `tokenizer.json`.
         task: its family, labels, `max_train_examples`, `augmentation`, `fine_tune.max_tokens` and `fine_tune.tags`.
         seed: of the run.
-        folder: empty folder for the shards (schema `labelled_schema`).
+        folder: empty folder for the shards (schema `labelled_schema`, or `questions_schema`).
         progress: called in records.
         thesaurus: file of `augmentation.thesaurus`.
         segmenter: finds the words that augmentation changes.
 
     Returns:
         Counts for each split: `records`, `examples`, `labels`, `cut`, `windowed`, `entities`, `misaligned_entities`,
-        `unk_fraction` of the tokens, `fill_fraction` of max_tokens. With augmentation also `augmentation` (see
-        `Augmented.counts`); some copies are shown in `augmentation.json`.
+        `unk_fraction` of the tokens, `fill_fraction` of max_tokens; of questions see `write_questions`. With
+        augmentation also `augmentation` (see `Augmented.counts`); some copies are shown in `augmentation.json`.
     """
     tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
     tables = {name: read_shards(split_folder, name) for name in SPLITS}
@@ -82,10 +83,13 @@ def build_labelled(
     total = sum(table.num_rows for table in tables.values())
     done = 0
     for name, table in tables.items():
-        tally = _Tally()
-        examples = _examples(table, tokenizer, task, tally)
-        write_shards(folder, name, labelled_schema(tokenizer.vocabulary_size), examples)
-        counts[name] = tally.counts(table, task)
+        if task.family == "extractive_qa":
+            counts[name] = write_questions(folder, name, table, tokenizer, task)
+        else:
+            tally = _Tally()
+            examples = _examples(table, tokenizer, task, tally)
+            write_shards(folder, name, labelled_schema(tokenizer.vocabulary_size), examples)
+            counts[name] = tally.counts(table, task)
         done += table.num_rows
         progress(done, total, "records")
     content = {"family": task.family, "labels": task.labels}

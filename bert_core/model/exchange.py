@@ -34,6 +34,7 @@ ARCHITECTURES = {
     "single_sentence": "BertForSequenceClassification",
     "sentence_pair": "BertForSequenceClassification",
     "sequence_labelling": "BertForTokenClassification",
+    "extractive_qa": "BertForQuestionAnswering",
 }
 """Kind of model -> the class of transformers that reads its folder."""
 

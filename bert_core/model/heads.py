@@ -1,7 +1,8 @@
-"""BERT with a fine-tuning head: one class for a text or two, or one tag for every token, with a CRF by choice.
+"""BERT with a fine-tuning head: one class for a text or two, one tag for every token, with a CRF by choice, or answers.
 
-Weights, logits and loss are those of transformers' `BertForSequenceClassification` and `BertForTokenClassification`;
-the folders load there, with the labels' names in config.json. Text to token ids, batches and training are elsewhere.
+Weights, logits and loss are those of transformers' `BertForSequenceClassification`, `BertForTokenClassification` and
+`BertForQuestionAnswering` (`question_answering.py`); the folders load there, with the labels' names in config.json.
+Text to token ids, batches and training are elsewhere.
 
 Letters at the end of a name are the axes of a tensor: B examples, S positions, D hidden size, C classes or tags.
 
@@ -12,24 +13,25 @@ Source: Devlin et al. 2019 (arXiv:1810.04805), sections 4.1 and 5.3; transformer
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bert_core.config.tasks import TagScheme
+from bert_core.config.tasks import AnswersConfig, Family, TagScheme
 from bert_core.corpus.tag_schemes import tag_names, types_of_tags
 from bert_core.errors import CheckpointError
 from bert_core.model.crf import ConditionalRandomField
 from bert_core.model.dropout import Dropout
 from bert_core.model.encoder import BertConfig, BertEncoder, initialise
 from bert_core.model.exchange import ARCHITECTURES, load_into, read_config, save_model
+from bert_core.model.question_answering import BertForExtractiveQA
 from bert_core.model.sentence_trees import SentenceTrees, encode
 
-Family = Literal["single_sentence", "sentence_pair", "sequence_labelling"]
 KNOWLEDGE_FILE = "knowledge.tsv"
 """Triples that a model reads texts with, in its folder."""
 IGNORED_LABEL = -100
@@ -118,7 +120,7 @@ class BertForSequenceLabelling(nn.Module):
         return self.crf.best_path(logits_BSC, is_text_BS), self.crf.marginals(logits_BSC, is_text_BS)
 
 
-FineTuneModel = BertForSingleSentence | BertForSequenceLabelling
+FineTuneModel = BertForSingleSentence | BertForSequenceLabelling | BertForExtractiveQA
 
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -154,7 +156,9 @@ def build_model(
         crf: whether a tagger has a CRF.
     """
     model: FineTuneModel
-    if family != "sequence_labelling":
+    if family == "extractive_qa":
+        model = BertForExtractiveQA(config)
+    elif family != "sequence_labelling":
         kind = BertForSingleSentence if family == "single_sentence" else BertForSentencePair
         model = kind(config, len(labels))
     else:
@@ -164,7 +168,9 @@ def build_model(
 
 
 def output_names(family: Family, labels: Sequence[str], tags: TagScheme = "bio") -> list[str]:
-    """Name the outputs of a head: the classes, or the tags of the entity types."""
+    """Name the outputs of a head: the classes, the tags of the entity types, or both ends of an answer."""
+    if family == "extractive_qa":
+        return ["start", "end"]
     return tag_names(labels, tags) if family == "sequence_labelling" else list(labels)
 
 
@@ -179,6 +185,7 @@ def save_fine_tuned(
     tags: TagScheme = "bio",
     knowledge: Path | None = None,
     max_triples: int = 0,
+    answers: AnswersConfig | None = None,
 ) -> None:
     """Write a fine-tuned model as a folder that transformers reads.
 
@@ -192,6 +199,7 @@ def save_fine_tuned(
         tags: scheme of a tagger's tags.
         knowledge: file of triples that texts are read with; None for none.
         max_triples: triples of one entity.
+        answers: extractive_qa only: how answers are sought.
 
     Raises:
         CheckpointError: a weight is not finite, or the vocabulary folder lacks a file.
@@ -211,10 +219,14 @@ def save_fine_tuned(
             **({"crf": True} if has_crf else {}),
             **({"max_triples": max_triples} if knowledge is not None else {}),
             **({"sentence_pair": True} if model.family == "sentence_pair" else {}),
+            **({"answers": answers.plain()} if answers is not None else {}),
         },
     )
     if knowledge is not None:
         shutil.copyfile(knowledge, folder / KNOWLEDGE_FILE)
+
+
+_KINDS = (BertForSingleSentence, BertForSequenceLabelling, BertForExtractiveQA)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,7 +236,7 @@ class FineTuned:
     model: FineTuneModel
     """In evaluation mode."""
     labels: list[str]
-    """Classes, or entity types."""
+    """Classes, or entity types; none where it answers questions."""
     max_tokens: int
     """Longest input with special tokens, tokens."""
     tags: TagScheme = "bio"
@@ -233,17 +245,20 @@ class FineTuned:
     """File of triples that texts are read with; None for none."""
     max_triples: int = 0
     """Triples of one entity."""
+    answers: AnswersConfig = field(default_factory=AnswersConfig)
+    """How answers are sought."""
 
 
 def load_fine_tuned(folder: Path) -> FineTuned:
     """Read a fine-tuned folder, ours or one that transformers wrote.
 
     Raises:
-        CheckpointError: it is no classifier or tagger, weights are missing, or its tags are neither BIO nor BIOES.
+        CheckpointError: it is no classifier, tagger or answerer, weights are missing, or its tags are neither BIO nor
+            BIOES.
     """
     config = read_config(folder)
     entries = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kinds = {ARCHITECTURES[kind.family]: kind for kind in (BertForSingleSentence, BertForSequenceLabelling)}
+    kinds = {ARCHITECTURES[kind.family]: kind for kind in _KINDS}
     architectures = entries.get("architectures") or ["nothing"]
     kind = kinds.get(architectures[0])
     if kind is None:
@@ -255,7 +270,9 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     names = [by_id[key] for key in sorted(by_id, key=int)]
     tags: TagScheme = "bio"
     model: FineTuneModel
-    if kind is BertForSingleSentence:
+    if kind is BertForExtractiveQA:
+        labels, model = [], BertForExtractiveQA(config)
+    elif kind is BertForSingleSentence:
         of_pairs = entries.get("sentence_pair") is True
         labels, model = names, (BertForSentencePair if of_pairs else BertForSingleSentence)(config, len(names))
     else:
@@ -277,6 +294,7 @@ def load_fine_tuned(folder: Path) -> FineTuned:
         tags=tags,
         knowledge=_knowledge_of(folder, entries),
         max_triples=int(entries.get("max_triples", 0)),
+        answers=_answers_of(folder, entries),
     )
 
 
@@ -288,3 +306,11 @@ def _knowledge_of(folder: Path, entries: Mapping[str, Any]) -> Path | None:
     if not path.is_file():
         raise CheckpointError(f"{path}: missing; config.json says that the model reads texts with triples")
     return path
+
+
+def _answers_of(folder: Path, entries: Mapping[str, Any]) -> AnswersConfig:
+    """Read how answers are sought; the defaults where another program wrote the folder."""
+    try:
+        return AnswersConfig.model_validate(entries.get("answers", {}))
+    except ValidationError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: `answers` cannot be read: {error}") from error

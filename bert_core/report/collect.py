@@ -18,9 +18,10 @@ from bert_core.report.formats import DASH, count, decimal, duration, percent
 from bert_core.report.lineage import Node
 from bert_core.report.outcomes import task_views
 from bert_core.report.plots import loss_panels
+from bert_core.report.scores import score_rows
 from bert_core.report.study import TaskStudy, findings, study_rows
 from bert_core.report.study_plots import curve_plot, starts_plot
-from bert_core.report.tables import StageRow, kind_of, score_rows, stage_rows
+from bert_core.report.tables import StageRow, kind_of, stage_rows
 from bert_core.report.view import Curve, Fact, OutputView, PlanRow, RunView, StudyView
 from bert_core.store.manifest import Manifest
 

@@ -10,12 +10,14 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
-from bert_core.report.tables import score_rows
+from bert_core.report.scores import score_rows
 from bert_core.report.view import ClassScore, Entity, TaskView, WrongAnswer
 from bert_core.store.manifest import Manifest
 
 NUM_WRONG_ANSWERS = 40
 """Worst errors shown for each task."""
+_CONTEXT_CHARACTERS = 60
+_NO_ANSWER = "(no answer)"
 
 
 def task_views(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[TaskView]:
@@ -77,7 +79,7 @@ def _wrong_answers(folder: Path | None) -> tuple[int, int, list[WrongAnswer]]:
         for number, text in enumerate(file):
             line = json.loads(text)
             num_lines += 1
-            if line.get("gold") != line.get("predicted"):
+            if not line.get("exact_match", line.get("gold") == line.get("predicted")):
                 wrong.append((float(line.get("gold_probability") or 0.0), number, line))
     worst = nsmallest(NUM_WRONG_ANSWERS, wrong, key=lambda item: item[:2])
     return num_lines, len(wrong), [_wrong_answer(line) for _, _, line in worst]
@@ -86,14 +88,23 @@ def _wrong_answers(folder: Path | None) -> tuple[int, int, list[WrongAnswer]]:
 def _wrong_answer(line: Mapping[str, Any]) -> WrongAnswer:
     gold, predicted = line.get("gold"), line.get("predicted")
     is_entities = isinstance(gold, list)
+    if "exact_match" in line:
+        line = {**line, "text_pair": _around(str(line.get("text_pair")), int(line["start"]), int(line["end"]))}
+        gold, predicted = gold or _NO_ANSWER, predicted or _NO_ANSWER
     return WrongAnswer(
         text=" | ".join(str(line[key]) for key in ("text", "text_pair") if line.get(key) is not None),
         gold="" if is_entities else str(gold),
         predicted="" if is_entities else str(predicted),
         probability=line.get("probability"),
         gold_probability=line.get("gold_probability"),
-        entities=_compared(gold, predicted or []) if isinstance(gold, list) else (),
+        entities=_compared(gold, line.get("predicted") or []) if isinstance(gold, list) else (),
     )
+
+
+def _around(context: str, start: int, end: int) -> str:
+    """Cut a context to the neighbourhood of the answer that was given, or to its head where none was."""
+    first, stop = max(0, start - _CONTEXT_CHARACTERS), max(end, 0) + _CONTEXT_CHARACTERS
+    return ("…" if first else "") + context[first:stop] + ("…" if stop < len(context) else "")
 
 
 def _compared(gold: Sequence[Mapping[str, Any]], predicted: Sequence[Mapping[str, Any]]) -> tuple[Entity, ...]:

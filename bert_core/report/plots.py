@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bert_core.report.canvas import COLOURS, ImageFormat, figure_of
-from bert_core.report.tables import ScoreRow
+from bert_core.report.scores import ScoreRow
 
 SMOOTHING = 0.9
 """Weight of the past in the moving average of the training loss; 0.9 looks back about ten points."""

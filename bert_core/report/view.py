@@ -7,7 +7,8 @@ equal views give equal bytes. Numbers stay numbers here; how they are written is
 from dataclasses import dataclass
 
 from bert_core.report.lineage import Node
-from bert_core.report.tables import ScoreRow, StageRow
+from bert_core.report.scores import ScoreRow
+from bert_core.report.tables import StageRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

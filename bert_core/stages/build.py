@@ -274,6 +274,12 @@ def _build_majority(line: Line, stage: Stage, build: Build, progress: Progress) 
     return run_majority(_folder(line, stage, "labelled"), line.recipe.tasks[stage.source], build.folder)
 
 
+def _build_overlap(line: Line, stage: Stage, build: Build, progress: Progress) -> dict[str, Any]:
+    from bert_core.training.overlap import run_overlap
+
+    return run_overlap(_folder(line, stage, "labelled"), line.recipe.tasks[stage.source], build.folder)
+
+
 _BUILDERS: dict[str, Builder] = {
     "split": _build_split,
     "documents": _build_documents,
@@ -285,4 +291,5 @@ _BUILDERS: dict[str, Builder] = {
     "fine_tune": _build_fine_tune,
     "tfidf": _build_tfidf,
     "majority": _build_majority,
+    "overlap": _build_overlap,
 }

@@ -36,7 +36,10 @@ CODE_VERSIONS = {
     "fine_tune": 2,
     "tfidf": 1,
     "majority": 1,
+    "overlap": 1,
 }
+REFERENCES = ("tfidf", "majority", "overlap")
+"""Kinds of stages that score a task beside its models and have no weights."""
 
 TASK_TEXTS = "task_transfer"
 """Name of the corpus that is made of the tasks' training texts."""
@@ -303,11 +306,6 @@ def _transfer(recipe: Recipe, name: str, transfer: TransferConfig, before: str |
 
 
 def _labelled(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> Stage:
-    if task.family == "extractive_qa":
-        raise RecipeError(
-            f"tasks.{name}.family is {task.family!r}: its files are read and divided, but no head is trained on it; "
-            "expected single_sentence, sentence_pair or sequence_labelling"
-        )
     settings = {
         "family": task.family,
         "labels": task.labels,
@@ -316,6 +314,9 @@ def _labelled(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> Stage:
         "tags": task.fine_tune.tags,
         "seed": recipe.seed,
     }
+    if task.family == "extractive_qa":
+        answers = task.fine_tune.answers
+        settings |= {"max_question_tokens": answers.max_question_tokens, "stride_tokens": answers.stride_tokens}
     augmentation, raw, thesaurus = _augmentation(recipe, name, task, base)
     return Stage(
         id=f"labelled/{name}",
@@ -349,13 +350,18 @@ def _fine_tunes(recipe: Recipe, name: str, task: TaskConfig, base: Path) -> list
     chain = starting_point(recipe, task.start)
     stages = [fine_tune_stage(recipe, name, f"fine_tune/{name}", chain, recipe.seed, base)]
     for reference in task.compare:
-        stage_id = f"fine_tune/{name}/{reference if reference in ('tfidf', 'majority') else f'from_{reference}'}"
-        if reference in ("tfidf", "majority"):
+        stage_id = f"fine_tune/{name}/{reference if reference in REFERENCES else f'from_{reference}'}"
+        if reference in REFERENCES:
+            settings: dict[str, Any] = {"labels": task.labels}
+            if reference == "tfidf":
+                settings["seed"] = recipe.seed
+            if reference == "overlap":
+                settings = {"scoring": task.fine_tune.answers.scoring}
             stages.append(
                 Stage(
                     id=stage_id,
                     kind=reference,
-                    settings={"labels": task.labels} | ({"seed": recipe.seed} if reference == "tfidf" else {}),
+                    settings=settings,
                     parents={"labelled": f"labelled/{name}"},
                     source=name,
                 )

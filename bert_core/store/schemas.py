@@ -95,6 +95,22 @@ def labelled_schema(vocabulary_size: int) -> pa.Schema:
             ("char_starts", pa.list_(pa.int32())),  # character range of each token; -1 at special tokens
             ("char_ends", pa.list_(pa.int32())),
             ("text", pa.string()),
-            ("text_pair", pa.string()),  # sentence_pair: the second text; otherwise null
+            ("text_pair", pa.string()),  # sentence_pair: the second text; extractive_qa: the context; otherwise null
         ]
     )
+
+
+def questions_schema(vocabulary_size: int) -> pa.Schema:
+    """Schema of labelled examples of extractive_qa: a question with a window of its context."""
+    columns = [
+        ("answer_first", pa.int32()),  # position in input_ids of the answer's first token; 0 where it is not in here
+        ("answer_last", pa.int32()),  # of its last token; 0 as well
+        ("scored_start", pa.int32()),  # positions in input_ids where an answer may begin: here they have most context
+        ("scored_end", pa.int32()),  # one past them
+        ("answers", pa.list_(pa.string())),  # all that are right; none where the question has no answer
+        ("key", pa.string()),  # id that the file gives the question
+    ]
+    schema = labelled_schema(vocabulary_size)
+    for name, kind in columns:
+        schema = schema.append(pa.field(name, kind))
+    return schema

@@ -5,7 +5,6 @@ Source: frozen layers as in Lee, Tang and Lin 2019 (arXiv:1911.03090).
 
 import json
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from bert_core.examples.labelled import LABELS_NAME
 from bert_core.model.encoder import BertConfig
 from bert_core.model.exchange import load_encoder, read_config, resolve_folder
 from bert_core.model.growth import pieces_of_new_entries
-from bert_core.model.heads import Family, FineTuneModel, build_model, output_names
+from bert_core.model.heads import FineTuneModel, build_model, output_names
 from bert_core.randomness import seed_of
 from bert_core.tokens.vocabulary_files import load_vocabulary
 from bert_core.training.fine_tune_job import FineTuneJob
@@ -47,7 +46,7 @@ def starting_model(job: FineTuneJob, vocabulary_size: int, pad_id: int) -> FineT
                 f"{job.vocabulary_folder}; start from a model of this vocabulary"
             )
     model = build_model(
-        cast("Family", job.task.family),
+        job.task.family,
         config,
         job.task.labels,
         seed_of(job.seed, "fine_tune", "weights"),
@@ -98,7 +97,7 @@ def check_examples(job: FineTuneJob, splits: dict[str, LabelledExamples]) -> Non
         raise TaskDataError(
             f"{path}: labels {labels}, expected the task's {job.task.labels} in this order; build it again"
         )
-    names = output_names(cast("Family", job.task.family), job.task.labels, job.task.fine_tune.tags)
+    names = output_names(job.task.family, job.task.labels, job.task.fine_tune.tags)
     if content.get("tags", names) != names:
         raise TaskDataError(f"{path}: tags {content['tags']}, expected the task's {names}; build it again")
     num_outputs = len(names)
@@ -106,8 +105,11 @@ def check_examples(job: FineTuneJob, splits: dict[str, LabelledExamples]) -> Non
         raise TaskDataError(f"{job.labelled_folder}: no training examples; give the task labelled records")
     for split, examples in splits.items():
         is_class = job.task.family != "sequence_labelling"
+        if job.task.family == "extractive_qa":
+            num_outputs = int(examples.lengths.max(initial=0))  # an answer is where it begins and ends
         values = examples.labels if is_class else examples.token_labels[scored(examples)]
         is_short = not is_class and len(examples.token_labels) != len(examples.input_ids)
+        is_short |= (job.task.family == "extractive_qa") != (examples.questions is not None)
         if is_short or (len(values) and (values.min() < 0 or values.max() >= num_outputs)):
             raise TaskDataError(
                 f"{job.labelled_folder}: labels of {split} are not those of family {job.task.family!r} with labels "

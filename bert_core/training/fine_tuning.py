@@ -30,16 +30,17 @@ from bert_core.corpus.paths import find_file
 from bert_core.errors import CheckpointError, TrainingError
 from bert_core.examples.knowledge import Knowledge
 from bert_core.model.dropout import seed_dropout
-from bert_core.model.heads import BertForSequenceLabelling, save_fine_tuned
+from bert_core.model.heads import BertForExtractiveQA, BertForSequenceLabelling, save_fine_tuned
 from bert_core.progress import Progress, silent
 from bert_core.randomness import seed_of
 from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.training.adversarial import watching_word_vectors
+from bert_core.training.answers import answer_predictions, fitted_threshold, merge_windows, score_answers
 from bert_core.training.device import Device, choose_device
 from bert_core.training.distillation import Distillation
 from bert_core.training.fine_tune_job import FineTuneJob
 from bert_core.training.fine_tune_start import balanced_weights, check_examples, starting_model
-from bert_core.training.inference import logits_of, mean_loss, predict_classes, predict_tags, scored
+from bert_core.training.inference import logits_of, mean_loss, predict_classes, predict_spans, predict_tags, scored
 from bert_core.training.labelled_batches import (
     LabelledBatch,
     LabelledExamples,
@@ -122,6 +123,9 @@ class _FineTuning:
         self.steps_of_epoch = -(-self.splits["train"].num_examples // self.config.batch_examples)
         self.num_steps, self.steps_done = self.config.epochs * self.steps_of_epoch, 0
         self.metrics: list[dict[str, Any]] = []
+        questions = self.splits["train"].questions
+        self.may_decline = questions is not None and any(not answers for answers in questions.answers)
+        self.threshold = self.config.answers.no_answer_threshold
 
     def run(self) -> dict[str, Any]:
         """Train all epochs, choose the weights, score test, write everything."""
@@ -244,6 +248,8 @@ class _FineTuning:
     def _evaluate(self, examples: LabelledExamples, device: Device) -> tuple[dict[str, Any], float, Any]:
         """Return scores, mean loss, and the readable predictions (made only when they are walked)."""
         labels = self.task.labels
+        if isinstance(self.model, BertForExtractiveQA):
+            return self._evaluate_answers(self.model, examples, device)
         if not isinstance(self.model, BertForSequenceLabelling):
             found = predict_classes(self.model, examples, device, pad_id=self.pad_id, before_batch=self._stop_if_asked)
             gold = found[np.arange(len(found)), examples.labels]
@@ -257,8 +263,26 @@ class _FineTuning:
         scheme = self.config.tags
         return score_tags(examples, tags, labels, scheme), loss, tag_predictions(examples, tags, labels, scheme)
 
+    def _evaluate_answers(
+        self, model: BertForExtractiveQA, examples: LabelledExamples, device: Device
+    ) -> tuple[dict[str, Any], float, Any]:
+        """The same for answers; where none may be given, dev decides from which score on."""
+        config = self.config.answers
+        spans = predict_spans(
+            model, examples, device, pad_id=self.pad_id, config=config, before_batch=self._stop_if_asked
+        )
+        answers = merge_windows(examples.record_ids, spans)
+        if self.may_decline and config.no_answer_threshold is None and examples is self.splits["dev"]:
+            self.threshold = fitted_threshold(examples, spans, answers, config.scoring)
+        loss = float(spans.losses.mean(dtype=np.float64)) if examples.num_examples else 0.0
+        found = (examples, spans, answers, self.threshold, config.scoring)
+        return score_answers(*found), loss, answer_predictions(*found)
+
     def _write(self, counts: dict[str, Any], lines: Any) -> None:
         folder, job = self.job.output_folder, self.job
+        answers = None
+        if self.task.family == "extractive_qa":
+            answers = self.config.answers.model_copy(update={"no_answer_threshold": self.threshold})
         save_fine_tuned(
             folder,
             self.model,
@@ -268,6 +292,7 @@ class _FineTuning:
             tags=self.config.tags,
             knowledge=self.knowledge.path if self.knowledge is not None else None,
             max_triples=self.config.knowledge.max_triples,
+            answers=answers,
             card={
                 "family": self.task.family,
                 "labels": self.task.labels,

@@ -1,4 +1,4 @@
-"""A fine-tuned model over a split: probabilities of classes or of tags, and the loss against the gold labels.
+"""A fine-tuned model over a split: probabilities of classes or of tags, spans, and the loss against the gold labels.
 
 Without dropout, in the number format of the device that is handed in. Nothing is trained or scored here.
 """
@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from bert_core.model.heads import BertForSequenceLabelling, FineTuneModel
+from bert_core.config.tasks import AnswersConfig
+from bert_core.model.heads import BertForSequenceLabelling, BertForSingleSentence, FineTuneModel
+from bert_core.model.question_answering import BertForExtractiveQA, best_spans
 from bert_core.model.sentence_trees import SentenceTrees
+from bert_core.training.answers import SpanPredictions
 from bert_core.training.device import Device
 from bert_core.training.labelled_batches import (
     IGNORED,
@@ -42,7 +45,7 @@ def logits_of(model: FineTuneModel, batch: LabelledBatch, device: Device) -> tor
 
 @torch.inference_mode()
 def predict_classes(
-    model: FineTuneModel,
+    model: BertForSingleSentence,
     examples: LabelledExamples,
     device: Device,
     *,
@@ -87,6 +90,51 @@ def predict_tags(
         probabilities[batch.source] = chances.cpu().numpy()[present]
         gold_probabilities[batch.source] = found.gather(-1, gold[..., None])[..., 0].cpu().numpy()[present]
     return TokenPredictions(tags=tags, probabilities=probabilities, gold_probabilities=gold_probabilities)
+
+
+@torch.inference_mode()
+def predict_spans(
+    model: BertForExtractiveQA,
+    examples: LabelledExamples,
+    device: Device,
+    *,
+    pad_id: int,
+    config: AnswersConfig,
+    before_batch: Callable[[], None] = lambda: None,
+) -> SpanPredictions:
+    """Return the best spans of every window; `before_batch` as for `predict_classes`."""
+    model.eval()
+    questions = examples.questions
+    assert questions is not None, "examples of questions"
+    shape = (examples.num_examples, config.num_best)
+    scores, firsts, lasts = np.full(shape, -np.inf, np.float32), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    none, gold, losses = np.zeros((3, examples.num_examples), np.float32)
+    for batch in _batches(examples, pad_id, before_batch):
+        rows = batch.rows_B
+        logits = logits_of(model, batch, device).float()
+        positions = np.arange(logits.shape[1])[None, :]
+        may_end = (positions >= examples.length_a[rows][:, None] + 2) & (positions < batch.lengths_B[:, None] - 1)
+        may_begin = positions >= questions.scored_starts[rows][:, None]
+        may_begin &= positions < questions.scored_ends[rows][:, None]
+        begins, ends = (torch.from_numpy(part).to(logits.device) for part in (may_begin, may_end))
+        found = [
+            part.cpu().numpy() for part in best_spans(logits, begins, ends, config.max_answer_tokens, config.num_best)
+        ]
+        num_found = found[0].shape[1]
+        scores[rows, :num_found], firsts[rows, :num_found], lasts[rows, :num_found] = found
+        labels = torch.from_numpy(batch.labels).to(logits.device)
+        true = logits.gather(1, labels[:, :, None].expand(-1, -1, 2)).diagonal(dim1=1, dim2=2)
+        losses[rows] = (logits.logsumexp(1) - true).mean(1).cpu().numpy()
+        none[rows] = logits[:, 0].sum(-1).cpu().numpy()
+        gold[rows] = np.where(batch.labels[:, 0] > 0, true.sum(-1).cpu().numpy(), -np.inf)
+    return SpanPredictions(
+        scores=scores,
+        firsts=firsts,
+        lasts=lasts,
+        none_scores=none,
+        gold_scores=gold,
+        losses=losses,
+    )
 
 
 def mean_loss(gold_probabilities: np.ndarray) -> float:

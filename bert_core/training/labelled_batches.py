@@ -40,7 +40,8 @@ class LabelledExamples:
     length_a: np.ndarray
     """Tokens of A; segment 0 is [CLS] A [SEP], int64 shape (num_examples,)."""
     labels: np.ndarray
-    """Class of each row, or -100 for sequence labelling, int64 shape (num_examples,)."""
+    """Class of each row, or -100 for sequence labelling, int64 shape (num_examples,); of questions the positions of the
+    answer's first and last token, int64 shape (num_examples, 2)."""
     token_labels: np.ndarray
     """Tag of each token, -100 = not scored, int64 shape (num_tokens,); empty for single sentences."""
     char_starts: np.ndarray
@@ -55,6 +56,8 @@ class LabelledExamples:
     """Column of second texts, null where there is none; None where there are no pairs at all."""
     trees: Trees | None = None
     """Triples that hang on the entities of the texts; None for none."""
+    questions: "QuestionColumns | None" = None
+    """extractive_qa only."""
 
     @property
     def num_examples(self) -> int:
@@ -84,6 +87,20 @@ class LabelledExamples:
         }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuestionColumns:
+    """What examples of extractive_qa have beside the others."""
+
+    scored_starts: np.ndarray
+    """First position where an answer may begin, int64 shape (num_examples,)."""
+    scored_ends: np.ndarray
+    """One past the last, int64 shape (num_examples,)."""
+    answers: list[list[str]]
+    """All answers that are right, none where the question has no answer."""
+    keys: list[str]
+    """Id that the file gives the question."""
+
+
 def read_labelled(folder: Path, split: str) -> LabelledExamples:
     """Read one split (`train`, `dev` or `test`) of a labelled folder.
 
@@ -92,17 +109,27 @@ def read_labelled(folder: Path, split: str) -> LabelledExamples:
     """
     table = read_shards(folder, split)
     input_ids, offsets = list_column(table, "input_ids")
+    labels, questions = _numbers(table, "label", np.int64), None
+    if "answer_first" in table.column_names:
+        labels = np.stack([_numbers(table, name, np.int64) for name in ("answer_first", "answer_last")], axis=1)
+        questions = QuestionColumns(
+            scored_starts=_numbers(table, "scored_start", np.int64),
+            scored_ends=_numbers(table, "scored_end", np.int64),
+            answers=table.column("answers").to_pylist(),
+            keys=table.column("key").to_pylist(),
+        )
     return LabelledExamples(
         input_ids=input_ids,
         offsets=offsets,
         length_a=_numbers(table, "length_a", np.int64),
-        labels=_numbers(table, "label", np.int64),
+        labels=labels,
         token_labels=list_column(table, "token_labels")[0].astype(np.int64),
         char_starts=list_column(table, "char_starts")[0].astype(np.int64),
         char_ends=list_column(table, "char_ends")[0].astype(np.int64),
         record_ids=_numbers(table, "record_id", np.uint64),
         texts=table.column("text"),
         texts_pair=table.column("text_pair"),
+        questions=questions,
     )
 
 
@@ -123,7 +150,7 @@ class LabelledBatch:
     source: np.ndarray
     """Where the tokens of `present_BS` stand in the flat columns, int64 shape (num_tokens,)."""
     labels: np.ndarray
-    """Classes (B,) or tags (B, S) with -100 where not scored, int64."""
+    """Classes (B,), tags (B, S) with -100 where not scored, or first and last token of the answer (B, 2), int64."""
     position_ids_BS: np.ndarray | None = None
     """Soft positions where a row is a sentence tree, int64; None where none is."""
     visible_BSS: np.ndarray | None = None

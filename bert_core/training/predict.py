@@ -1,4 +1,4 @@
-"""A fine-tuned model applied to new texts: a class for each, or the entities in each.
+"""A fine-tuned model applied to new texts: a class for each, the entities in each, or answers to questions about them.
 
 A text takes the way that training texts took: cleaned with the rules of `corpus/clean.py`, tokenized with the
 vocabulary in the model's folder, cut to its head (classes) or into overlapping windows (entities). The numbers are
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from bert_core.config import CorpusConfig
 from bert_core.config.tasks import TagScheme
@@ -20,13 +21,27 @@ from bert_core.corpus.tag_schemes import to_bio
 from bert_core.errors import CheckpointError
 from bert_core.examples.knowledge import Knowledge
 from bert_core.examples.labelled import NUM_SPECIAL_TOKENS
+from bert_core.examples.questions import question_inputs
 from bert_core.examples.text_pairs import pair_inputs
 from bert_core.examples.windows import Windows, cut_windows, heads
-from bert_core.model.heads import BertForSequenceLabelling, FineTuned, load_fine_tuned
+from bert_core.model.heads import (
+    BertForExtractiveQA,
+    BertForSequenceLabelling,
+    BertForSingleSentence,
+    FineTuned,
+    load_fine_tuned,
+)
 from bert_core.tokens.tokenizer import WordPieceTokenizer
+from bert_core.training.answers import merge_windows, readable_answers
 from bert_core.training.device import choose_device
-from bert_core.training.inference import predict_classes, predict_tags
-from bert_core.training.labelled_batches import IGNORED, LabelledExamples, hang_triples, scored_tokens
+from bert_core.training.inference import predict_classes, predict_spans, predict_tags
+from bert_core.training.labelled_batches import (
+    IGNORED,
+    LabelledExamples,
+    QuestionColumns,
+    hang_triples,
+    scored_tokens,
+)
 from bert_core.training.scoring import readable_entities
 
 _CLEANING = CorpusConfig(paths=["-"])
@@ -41,6 +56,7 @@ class Predictor:
         self.labels = fine_tuned.labels
         self.max_tokens = fine_tuned.max_tokens
         self._scheme: TagScheme = fine_tuned.tags
+        self._answers = fine_tuned.answers
         self._model = fine_tuned.model
         self._tokenizer = tokenizer
         self._knowledge = None
@@ -90,11 +106,52 @@ class Predictor:
             texts_pair=texts_pair,
         )
         examples = self._with_triples(examples)
+        assert isinstance(self._model, BertForSingleSentence), self.family
         table = predict_classes(self._model, examples, self._device, pad_id=self._tokenizer.pad_id).tolist()
         found = [self._class_of(text, values) for text, values in zip(texts, table, strict=True)]
         return [
             {"text": one["text"], "text_pair": second, **one} for one, second in zip(found, texts_pair, strict=True)
         ]
+
+    def predict_answers(self, questions: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Answer questions about contexts; for a model of the family extractive_qa.
+
+        Example: `predict_answers([("谁在京？", "张伟在京。")])` -> `[{"text": "谁在京？", "text_pair": "张伟在京。",
+        "answer": "张伟", "start": 0, "end": 2, "probability": 0.8, "best": [...]}]`, both texts cleaned; `answer` is
+        the empty text and `start` -1 where the model gives none.
+
+        Args:
+            questions: question and context, of any length; an answer is sought everywhere in the context.
+        """
+        if not questions:
+            return []
+        assert isinstance(self._model, BertForExtractiveQA), self.family
+        pairs = [(clean(text, _CLEANING)[0], clean(context, _CLEANING)[0]) for text, context in questions]
+        asked, contexts = zip(*pairs, strict=True)
+        inputs = question_inputs(self._tokenizer, asked, contexts, self.max_tokens, self._answers)
+        rows = inputs.windows.rows
+        examples = LabelledExamples(
+            input_ids=inputs.ids.astype(np.int64),
+            offsets=inputs.offsets,
+            length_a=inputs.length_a,
+            labels=np.zeros((len(rows), 2), np.int64),
+            token_labels=np.zeros(0, np.int64),
+            char_starts=inputs.char_starts,
+            char_ends=inputs.char_ends,
+            record_ids=rows.astype(np.uint64),
+            texts=pa.array(asked).take(pa.array(rows)),
+            texts_pair=pa.array(contexts).take(pa.array(rows)),
+            questions=QuestionColumns(
+                scored_starts=inputs.scored_starts,
+                scored_ends=inputs.scored_ends,
+                answers=[[]] * len(rows),
+                keys=[""] * len(rows),
+            ),
+        )
+        spans = predict_spans(self._model, examples, self._device, pad_id=self._tokenizer.pad_id, config=self._answers)
+        answers = merge_windows(examples.record_ids, spans)
+        threshold = self._answers.no_answer_threshold
+        return readable_answers(examples, spans, answers, threshold, num_best=self._answers.num_best)
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Say of each text what class it is of, or which entities it holds.
@@ -114,9 +171,10 @@ class Predictor:
             return []
         examples, rows = self._examples(cleaned)
         examples = self._with_triples(examples)
-        if not isinstance(self._model, BertForSequenceLabelling):
+        if isinstance(self._model, BertForSingleSentence):
             table = predict_classes(self._model, examples, self._device, pad_id=self._tokenizer.pad_id)
             return [self._class_of(text, values) for text, values in zip(cleaned, table.tolist(), strict=True)]
+        assert isinstance(self._model, BertForSequenceLabelling), self.family
         tags = predict_tags(self._model, examples, self._device, pad_id=self._tokenizer.pad_id).tags
         tokens, offsets = scored_tokens(examples)
         example_of_record = np.searchsorted(examples.offsets, tokens[offsets[:-1]], side="right") - 1

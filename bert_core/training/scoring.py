@@ -22,7 +22,12 @@ from bert_core.corpus.tags import decode_bio
 from bert_core.training.labelled_batches import LabelledExamples, scored_tokens
 from bert_core.training.metrics import classification_scores, entity_scores
 
-MAIN_SCORES = {"single_sentence": "macro_f1", "sentence_pair": "macro_f1", "sequence_labelling": "f1"}
+MAIN_SCORES = {
+    "single_sentence": "macro_f1",
+    "sentence_pair": "macro_f1",
+    "sequence_labelling": "f1",
+    "extractive_qa": "f1",
+}
 """The one number by which epochs and models of a family are compared."""
 
 

@@ -16,7 +16,7 @@ from bert_core.report.plots import (
     score_bars,
     smoothed,
 )
-from bert_core.report.tables import score_rows
+from bert_core.report.scores import score_rows
 
 PNG = b"\x89PNG\r\n"
 

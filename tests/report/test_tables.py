@@ -2,7 +2,8 @@ import pytest
 from scipy.stats import binomtest
 
 from bert_core.report.formats import DASH, count, duration, percent, size
-from bert_core.report.tables import ScoreRow, markdown_table, rows_of, score_rows, stage_rows
+from bert_core.report.scores import ScoreRow, score_rows
+from bert_core.report.tables import markdown_table, rows_of, stage_rows
 
 
 def test_stage_row_reads_a_transfer_stage(make_manifest):
