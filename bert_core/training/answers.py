@@ -36,7 +36,7 @@ class SpanPredictions:
     none_scores: np.ndarray
     """Score of no answer in the window, float32 shape (num_windows,)."""
     gold_scores: np.ndarray
-    """Score of the learned answer, -inf where the window does not hold it, float32 of this shape."""
+    """Score of the learned answer, -inf where the window may not give it, float32 of this shape."""
     losses: np.ndarray
     """Mean cross-entropy of both ends, nats, float32 of this shape."""
 
@@ -56,7 +56,7 @@ class Answers:
     none_scores: np.ndarray
     """Score of no answer, float32 shape (num_questions,)."""
     gold_scores: np.ndarray
-    """Score of the learned answer, -inf where no window holds it, float32 of this shape."""
+    """Score of the learned answer, -inf where no window may give it, float32 of this shape."""
     best_scores: np.ndarray
     """Score of the best span, -inf where there is none, float32 of this shape."""
 

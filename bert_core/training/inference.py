@@ -126,7 +126,8 @@ def predict_spans(
         true = logits.gather(1, labels[:, :, None].expand(-1, -1, 2)).diagonal(dim1=1, dim2=2)
         losses[rows] = (logits.logsumexp(1) - true).mean(1).cpu().numpy()
         none[rows] = logits[:, 0].sum(-1).cpu().numpy()
-        gold[rows] = np.where(batch.labels[:, 0] > 0, true.sum(-1).cpu().numpy(), -np.inf)
+        may_be_given = may_begin[np.arange(len(rows)), batch.labels[:, 0]]  # position 0, no answer, never begins one
+        gold[rows] = np.where(may_be_given, true.sum(-1).cpu().numpy(), -np.inf)
     return SpanPredictions(
         scores=scores,
         firsts=firsts,

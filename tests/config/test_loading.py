@@ -126,6 +126,7 @@ def test_a_label_of_a_file_must_be_among_the_labels(tmp_path):
         ("{crf: true}", r"fine_tune\.crf and fine_tune\.tags are for sequence_labelling"),
         ("{tags: bioes}", r"fine_tune\.crf and fine_tune\.tags are for sequence_labelling"),
         ("{patience_epochs: 1, keep_best_on_dev: false}", "needs keep_best_on_dev: true"),
+        ("{answers: {num_best: 5}}", r"fine_tune\.answers is for extractive_qa, not for single_sentence"),
     ],
 )
 def test_a_setting_of_another_family_is_refused(tmp_path, settings, message):
@@ -135,3 +136,25 @@ def test_a_setting_of_another_family_is_refused(tmp_path, settings, message):
     )
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("compare: [tfidf]", "compare has tfidf, which gives a class and does not fit extractive_qa"),
+        ("labels: [a]", "expected none: the answers of extractive_qa are its labels"),
+        (
+            "fine_tune: {max_tokens: 64, answers: {stride_tokens: 40}}",
+            "leaves -3 tokens of context beside 64 of the question and 3 special ones, expected at least 40",
+        ),
+        (
+            "fine_tune: {answers: {stride_tokens: 62}}",
+            "leaves 61 tokens of context beside 64 of the question and 3 special ones, expected at least 62",
+        ),
+    ],
+)
+def test_settings_that_no_question_can_be_answered_with_are_refused(tmp_path, settings, message):
+    text = GOOD + f"tasks:\n  asked:\n    family: extractive_qa\n    sources: [{{path: x.json}}]\n    {settings}\n"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, text))
+    load_recipe(write(tmp_path, text.replace(f"    {settings}\n", "    compare: [overlap]\n")))

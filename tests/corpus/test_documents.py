@@ -288,3 +288,42 @@ def test_both_texts_of_a_pair_are_a_document_and_neither_of_a_scored_one_is_left
     out.mkdir()
     build_record_documents([split], out)
     assert read_shards(out, "documents")["text"].to_pylist() == ["几点开门？\n什么时候开门？"]
+
+
+def _questions(folder: Path, **splits: list[tuple[str, str]]) -> Path:
+    """Write questions about contexts as the records of a split."""
+    folder.mkdir()
+    for split in ("train", "dev", "test"):
+        rows = [
+            {
+                "record_id": number,
+                "text": text,
+                "text_pair": context,
+                "answer_starts": [0],
+                "answer_texts": [context[:2]],
+            }
+            | {"file": "q.json", "line": number + 1}
+            for number, (text, context) in enumerate(splits.get(split, []))
+        ]
+        write_shards(folder, split, RECORDS, [pa.Table.from_pylist(rows, schema=RECORDS)])
+    return folder
+
+
+def test_a_context_is_one_document_with_its_questions_and_none_of_a_scored_one_is_left(build, tmp_path: Path):
+    asked = "哪一年修好了江边的那座大桥的呢？"
+    split = _questions(
+        tmp_path / "split",
+        train=[("桥在哪里？", "大桥在江边。"), ("谁修的？", "路是村里人修的。"), ("桥大吗？", "大桥在江边。")],
+        test=[(asked, "那一年的春天修好了江边的第二座大桥。")],
+    )
+    out = tmp_path / "records"
+    out.mkdir()
+    assert build_record_documents([split], out)["documents"] == 2
+    table = read_shards(out, "documents")
+    assert table["text"].to_pylist() == ["大桥在江边。\n桥在哪里？\n桥大吗？", "路是村里人修的。\n谁修的？"]
+    assert table["line"].to_pylist() == [1, 2]
+
+    raw = f"有人问：{asked}\n\n那一年的春天，修好了江边的第二座大桥\n\n江边的第一座大桥还没有修好。\n"
+    counts, texts = merge(tmp_path, build({"a.txt": raw.encode()}).folders, [split])
+    assert texts == ["江边的第一座大桥还没有修好。"]
+    assert counts["contaminated"] == {"equal": 1, "contains": 1, "inside": 0, "near": 0}

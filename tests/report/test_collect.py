@@ -243,3 +243,24 @@ def test_examples_are_traced_to_file_and_line(real_examples):
     assert [card.label for card in run.examples] == ["next", "random", "next"]
     assert [token.in_b for token in run.examples[0].tokens] == [False] * 7 + [True] * 5 + [False]
     assert run.examples[0].text == "山高水长天 地人和春秋"
+
+
+def test_wrong_answers_to_questions_are_shown_where_they_stand(make_manifest, tmp_path):
+    context = "前" * 80 + "江南" + "后" * 80
+    base = {"text": "何处？", "text_pair": context, "gold": "江南", "probability": 0.5, "gold_probability": 0.25}
+    lines = [
+        base | {"predicted": "江", "start": 80, "end": 81, "exact_match": 0.0, "f1": 0.667},
+        base | {"predicted": "江南。", "start": 80, "end": 82, "exact_match": 1.0, "f1": 1.0},
+        base | {"predicted": "", "start": -1, "end": -1, "exact_match": 0.0, "f1": 0.0, "gold_probability": 0.0},
+    ]
+    path = tmp_path / "predictions.jsonl"
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    counts = {"test": {"exact_match": 1 / 3, "f1": 0.556, "num_examples": 3}}
+    manifest = make_manifest("fine_tune/asked", counts, settings={"labels": [], "random_weights": True})
+    (view,) = task_views({"fine_tune/asked": (tmp_path, manifest)})
+    assert (view.num_wrong, view.num_predictions) == (2, 3)
+    assert [(one.predicted, one.gold, one.entities) for one in view.wrong] == [
+        ("(no answer)", "江南", ()), ("江", "江南", ()),
+    ]  # fmt: skip
+    assert view.wrong[0].text == "何处？ | " + "前" * 60 + "…"
+    assert view.wrong[1].text == "何处？ | …" + "前" * 60 + "江南" + "后" * 59 + "…"

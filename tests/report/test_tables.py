@@ -138,6 +138,28 @@ def test_markdown_table_of_scores(make_manifest, entity_scores_of):
     )
 
 
+def test_answers_are_compared_by_their_f1(make_manifest):
+    scores = [
+        {"exact_match": 0.25, "f1": 0.5, "num_examples": 40},
+        {"exact_match": 0.0, "f1": 0.125, "num_examples": 40},
+    ]
+    rows = score_rows(
+        [
+            make_manifest("fine_tune/asked", {"test": scores[0]}, settings={"random_weights": True}),
+            make_manifest("fine_tune/asked/overlap", {"test": scores[1]}, kind="overlap"),
+        ]
+    )
+    assert [(row.main_name, row.main_score, row.is_best) for row in rows] == [
+        ("answer F1", 0.5, True), ("answer F1", 0.125, False),
+    ]  # fmt: skip
+    assert markdown_table(rows) == (
+        "| task | starts from | answer F1 | exact match | test examples |\n"
+        "| :-- | :-- | --: | --: | --: |\n"
+        "| asked | random (this run) | 50.0 % ★ | 25.0 % | 40 |\n"
+        "| asked | overlap | 12.5 % | 0.0 % | 40 |\n"
+    )
+
+
 def test_markdown_table_of_nothing_is_empty():
     assert markdown_table([]) == ""
 
