@@ -79,11 +79,12 @@ def _build_data(recipe: Path, thesaurus: Path) -> None:
     from bert_core.examples.masking import MaskVocabulary
     from bert_core.examples.reader import ExampleSet
     from bert_core.stages.build import run_stage
+    from bert_core.stages.graph import REFERENCES
     from bert_core.stages.line import LineRequest, open_line
     from bert_core.training.batches import Layout, draw_batch
 
     line = open_line(LineRequest(recipe=str(recipe), run_id=str(recipe)))
-    trainings = {"transfer", "fine_tune", "tfidf", "majority"}
+    trainings = {"transfer", "fine_tune", *REFERENCES}
     for stage in line.stages.values():
         if stage.kind not in trainings:
             run_stage(line, stage.id)
