@@ -27,7 +27,8 @@ class CorpusConfig(Part):
     """Raw text: where it lies, how it is read, which repairs and filters it passes."""
 
     paths: list[str] = Field(min_length=1)
-    """Files, folders or globs, read in the order given; `package://NAME/file` names a file inside an
+    """Files, folders or globs, read in the order given; also behind `s3://`, `gs://`, `az://` (folders and globs) and
+    `https://` (single files), credentials from the environment; `package://NAME/file` names a file inside an
     installed Python package. `.gz` and `.zst` are read as they are."""
     format: CorpusFormat = "auto"
     """How records and document boundaries are found; `auto` goes by the file's extension (.txt is txt_blank_line).

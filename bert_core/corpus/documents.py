@@ -9,6 +9,7 @@ Nothing here knows tokens; shards hold text (`store/schemas.py`, DOCUMENTS).
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from bert_core.corpus.clean import document_id, normalise
 from bert_core.corpus.decontaminate import KINDS, HeldOutTexts
 from bert_core.corpus.deduplicate import find_duplicates, largest_clusters
 from bert_core.corpus.near_duplicates import near_duplicates_of
+from bert_core.corpus.paths import RawFile
+from bert_core.corpus.remote import local_copy
 from bert_core.corpus.slice_reading import SliceReading
 from bert_core.corpus.slices import Slice
 from bert_core.errors import CorpusError
 from bert_core.progress import Progress, silent
+from bert_core.store.fingerprint import digest_of_file
 from bert_core.store.schemas import DOCUMENTS
 from bert_core.store.shards import read_shards, write_shards
 
@@ -55,6 +59,10 @@ def build_slice(piece: Slice, config: CorpusConfig, folder: Path, progress: Prog
     Raises:
         CorpusError: too many records are unreadable, the text column is missing, or the file changed meanwhile.
     """
+    if piece.file.remote is not None:
+        with local_copy(piece.file.name, piece.file.remote, folder) as path:
+            local = replace(piece, file=RawFile(piece.file.name, path), digest=digest_of_file(path))
+            return build_slice(local, config, folder, progress)
     reading = SliceReading(piece, config, progress)
     with (folder / QUARANTINE_NAME).open("w", encoding="utf-8", newline="\n") as quarantine:
         num_rows = write_shards(folder, "documents", DOCUMENTS, reading.tables(quarantine))

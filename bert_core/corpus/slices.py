@@ -3,7 +3,8 @@
 Slice k of a file holds the documents that begin in bytes [k * S, (k + 1) * S) with S = SLICE_BYTES. A
 cut depends only on the bytes before it, so a document appended to a file changes the last slice alone.
 Compressed files, files in two-byte encodings, and formats whose records cannot be found from the middle
-(whole-file formats, tables with their header and quoting) are one slice a file.
+(whole-file formats, tables with their header and quoting) are one slice a file. So are files behind an address, whose
+digest is made of what the server says of their version.
 
 Nothing is parsed here: planning reads each byte once, for its digest.
 """
@@ -44,13 +45,15 @@ class Slice:
     num_bytes: int | None
     """Length, bytes; None for the whole file."""
     digest: str
-    """sha256 of the slice's bytes, 64 hexadecimal digits."""
+    """sha256 of the slice's bytes, or the stamp of a remote file, 64 hexadecimal digits."""
     first_line: int = 1
     """Number of the line at `start`; provenance only."""
 
     @property
     def size_bytes(self) -> int:
         """Length on disk, bytes."""
+        if self.file.remote is not None:
+            return self.file.remote.num_bytes or 0
         return self.file.path.stat().st_size if self.num_bytes is None else self.num_bytes
 
 
@@ -67,11 +70,16 @@ def plan_slices(config: CorpusConfig, base: Path) -> list[Slice]:
     Raises:
         CorpusError: a path matches nothing, a format is not known, or a file is no text.
     """
-    return [piece for file in resolve_paths(config.paths, base) for piece in _slices_of(file, config)]
+    return [
+        piece for file in resolve_paths(config.paths, base, allow_remote=True) for piece in _slices_of(file, config)
+    ]
 
 
 def _slices_of(file: RawFile, config: CorpusConfig) -> Iterator[Slice]:
     kind = format_of(file, config.format)
+    if file.remote is not None:
+        yield Slice(file, 0, 0, None, file.remote.stamp)
+        return
     head = read_head(file.path, _HEAD_BYTES, binary=kind in COLUMNAR)
     if not head:
         yield Slice(file, 0, 0, None, hashlib.sha256().hexdigest())
