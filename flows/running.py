@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from prefect.exceptions import TerminationSignal
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
@@ -20,6 +20,7 @@ from bert_core.stages.plan import forced_stages
 from tasks import data, report, training
 from tasks.progress import start_listening, stop_listening
 from tasks.stage import StageOutcome
+from tasks.turns import expect_transfer
 
 TASK_OF_KIND: dict[str, Task[..., Any]] = {
     "split": data.split_task,
@@ -131,6 +132,9 @@ class Run:
         self._futures[stage_id] = TASK_OF_KIND[stage.kind].submit(
             self.request, stage_id, inputs, stage_id in self._forced
         )
+        if stage.kind == "transfer":
+            future = cast(PrefectConcurrentFuture[StageOutcome], self._futures[stage_id])
+            future.add_done_callback(expect_transfer(self.request, stage_id))
 
 
 def named_stage(run: Run, stage: str) -> str:

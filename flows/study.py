@@ -18,7 +18,7 @@ def study(recipe: str = "recipes/demo.yaml", overrides: list[str] | None = None)
         Path of the HTML report, and what became of each stage.
     """
     run = Run(recipe, overrides, study=True)
-    run.up_to(*run.stages("transfer", "labelled"))  # first, because a lane is kept for transfers until all stand
+    run.up_to(*run.stages("transfer", "labelled"))  # first: fine-tunings wait for the transfers submitted
     run.up_to(*run.stages())
     publish_study.submit(run.request, run.finish()).result()
     return run.finish_with_report()

@@ -21,14 +21,14 @@ Inputs = list[StageOutcome]
 @stage_task("Train a transfer stage", pool="training")
 def train_transfer(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Train masked language modelling and next-sentence prediction, from the stage before."""
-    with training_turn(request, stage):
+    with training_turn(request, stage, force=force):
         return run(request, stage, force=force, show=_show_curve)
 
 
 @stage_task("Fine-tune", pool="training")
 def fine_tune(request: LineRequest, stage: str, inputs: Inputs, force: bool = False) -> State[StageOutcome]:
     """Fine-tune a checkpoint for a task and score it on the task's test set."""
-    with training_turn(request, stage):
+    with training_turn(request, stage, force=force):
         return run(request, stage, force=force, show=_show_curve)
 
 

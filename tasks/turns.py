@@ -1,33 +1,30 @@
 """Whose turn it is: how many trainings run at once in a workspace, and how many data stages in a flow.
 
-A training of a small model leaves a part of two cores idle, so on a CPU two run at once: one lane for the transfer
-stages, whose chain everything waits for, and one for fine-tunings that are ready by then, such as those from random
-weights. Once the transfer stages stand, fine-tunings use both. On a GPU there is one lane. A lane is a file lock: it
-holds across processes and flows, and the operating system drops it when its holder dies.
-
-The environment variable `BERTLINE_TRAININGS_AT_ONCE` replaces the number of lanes, 1 or more.
+A transfer stage has the whole machine. Fine-tunings are short and small, and one that uses two processors is far from
+twice as fast as one that uses one, so on a CPU several run at once, each with its share of the processors
+(`work.fine_tunings_at_once`). A turn is a file lock for each share: it holds across processes and flows, and the
+operating system drops it when its holder dies. Fine-tunings wait while a transfer stage of their run is to come,
+because more stages wait for that one.
 """
 
-import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bert_core.errors import RequestError
-from bert_core.stages.line import Line, LineRequest, open_line
+from bert_core.stages.line import LineRequest, open_line
 from tasks.progress import listen
 
-TRAININGS_VARIABLE = "BERTLINE_TRAININGS_AT_ONCE"
 MAX_DATA_STAGES_AT_ONCE = 4
 """Data stages that one process works on at once; each has threads of its own."""
 TURN_SECONDS = 0.5
 """How often a training that waits for its turn looks again, seconds."""
 
 _data_turns = threading.BoundedSemaphore(MAX_DATA_STAGES_AT_ONCE)
+_transfers_to_come: dict[tuple[LineRequest, str], None] = {}
 
 
 @contextmanager
@@ -37,59 +34,58 @@ def data_turn() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def training_turn(request: LineRequest, stage: str) -> Iterator[None]:
-    """Wait until a lane for trainings is free and hold it; an interrupt ends the wait.
+def expect_transfer(request: LineRequest, stage: str) -> Callable[[object], None]:
+    """Let the fine-tunings of a run wait until a transfer stage is over; call what is returned when it is."""
+    _transfers_to_come[request, stage] = None
+    return lambda _future: _transfers_to_come.pop((request, stage), None)
 
-    Raises:
-        RequestError: the environment asks for a number of lanes that is none.
+
+@contextmanager
+def training_turn(request: LineRequest, stage: str, *, force: bool = False) -> Iterator[None]:
+    """Wait until a training may run, and hold its share of the machine; an interrupt ends the wait.
+
+    A training whose output stands needs no turn.
     """
     line, began = open_line(request), time.monotonic()
-    root, num_lanes = line.workspace.root, num_training_lanes()
-    root.mkdir(parents=True, exist_ok=True)
-    with listen(stage) as progress:
-        while (held := _free_lane(root, lanes_open_to(line, stage, num_lanes))) is None:
-            progress(int(time.monotonic() - began), 0, "seconds waiting for another training")
-            time.sleep(TURN_SECONDS)
-    try:
+    root, is_transfer = line.workspace.root, line.stage(stage).kind == "transfer"
+    if not force and line.output(line.stage(stage)) is not None:
         yield
-    finally:
-        held.release()
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    shares = [root / f".training-lock-{number}" for number in range(line.fine_tunings_at_once)]
+
+    def must_wait() -> bool:
+        return not is_transfer and any(ahead == request for ahead, _ in list(_transfers_to_come))
+
+    with ExitStack() as held:
+        with listen(stage) as progress:
+            left, num_left_at_end = shares, 0 if is_transfer else len(shares) - 1
+            while len(left) > num_left_at_end:
+                if not must_wait():
+                    left = _take(left, len(left) - num_left_at_end, held)
+                if len(left) > num_left_at_end:
+                    progress(int(time.monotonic() - began), 0, "seconds waiting for another training")
+                    time.sleep(TURN_SECONDS)
+        yield
 
 
-def num_training_lanes() -> int:
-    """Return how many trainings may run at once on this machine.
+def _take(free: list[Path], num_wanted: int, held: ExitStack) -> list[Path]:
+    """Lock up to so many of the shares until `held` is closed; return those that were not taken.
 
-    Raises:
-        RequestError: `BERTLINE_TRAININGS_AT_ONCE` is not a whole number of 1 or more.
+    Who wants several takes them in order alone, so that no two wait for each other.
     """
-    asked = os.environ.get(TRAININGS_VARIABLE, "").strip()
-    if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise RequestError(f"{TRAININGS_VARIABLE} is {asked!r}, expected a whole number of 1 or more")
-        return int(asked)
-    has_gpu = Path("/dev/nvidiactl").exists()  # the driver's own file: torch is not loaded in this process
-    return 1 if has_gpu else min(2, os.cpu_count() or 1)
-
-
-def lanes_open_to(line: Line, stage_id: str, num_lanes: int) -> range:
-    """Return the lanes that a training may take: the first is kept for transfer stages while one is missing.
-
-    Example: with two lanes and `domain_transfer` not built, a fine-tuning may take lane 1 alone.
-    """
-    transfers = [stage for stage in line.stages.values() if stage.kind == "transfer"]
-    if num_lanes == 1 or line.stage(stage_id).kind == "transfer" or all(line.output(one) for one in transfers):
-        return range(num_lanes)
-    return range(1, num_lanes)
-
-
-def _free_lane(root: Path, lanes: range) -> FileLock | None:
-    """Take the first lane that nobody holds."""
-    for number in lanes:
-        lock = FileLock(root / f".training-lock-{number}", thread_local=False)
+    left, in_order = list(free), num_wanted > 1
+    for path in free:
+        lock = FileLock(path)
         try:
             lock.acquire(blocking=False)
         except Timeout:
+            if in_order:
+                break
             continue
-        return lock
-    return None
+        held.callback(lock.release)
+        left.remove(path)
+        num_wanted -= 1
+        if num_wanted == 0:
+            break
+    return left

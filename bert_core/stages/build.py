@@ -26,6 +26,7 @@ from bert_core.stages.result import StageResult
 from bert_core.stages.worker_pool import workers
 from bert_core.store.manifest import Manifest
 from bert_core.store.workspace import Build
+from bert_core.tokens.ordered_threads import available_threads
 
 Builder = Callable[[Line, Stage, Build, Progress], dict[str, Any]]
 
@@ -237,6 +238,7 @@ def _build_fine_tune(line: Line, stage: Stage, build: Build, progress: Progress)
         "model": recipe.model.plain(),
         "task": recipe.tasks[name].plain(),
         "seed": stage.settings["seed"],
+        "num_threads": max(1, available_threads() // line.fine_tunings_at_once),
     }
     return _run_training(line, stage, build, job, progress)
 

@@ -71,6 +71,12 @@ class Line:
         """How many processors one data stage uses."""
         return self.recipe.work.processors or available_threads()
 
+    @property
+    def fine_tunings_at_once(self) -> int:
+        """How many fine-tunings run at once on this machine, each with its share of the processors."""
+        has_gpu = Path("/dev/nvidiactl").exists()  # the driver's own file: torch is not loaded in this process
+        return self.recipe.work.fine_tunings_at_once or (1 if has_gpu else min(2, available_threads()))
+
     def fine_tunes(self, task: str) -> list[str]:
         """Return the fine-tuning stages of a task: its own first, then its references."""
         prefix = f"fine_tune/{task}"

@@ -27,8 +27,6 @@ from bert_core.progress import silent
 from bert_core.training.process import SETTINGS, training_environment
 
 _SECONDS_BETWEEN_LINES = 0.5
-_FINE_TUNE_NICENESS = 5
-"""Fine-tunings give way to a transfer stage that runs beside them, because later stages wait for that one."""
 
 
 class _JsonLines:
@@ -132,7 +130,6 @@ def _run(data: dict[str, Any], job_path: Path, parent_pid: int | None, rendezvou
                 counts = train_transfer(TransferJob.from_dict(data), progress, stop, ranks)
                 return counts if ranks.is_first else None
         if kind == "fine_tune":
-            os.nice(_FINE_TUNE_NICENESS)
             from bert_core.training.fine_tune_job import FineTuneJob
             from bert_core.training.fine_tuning import run_fine_tune
 
