@@ -33,7 +33,7 @@ CODE_VERSIONS = {
     "examples": 3,
     "transfer": 4,
     "labelled": 2,
-    "fine_tune": 2,
+    "fine_tune": 3,
     "tfidf": 1,
     "majority": 1,
     "overlap": 1,

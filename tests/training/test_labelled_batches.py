@@ -65,9 +65,9 @@ def test_evaluation_takes_a_row_that_is_longer_than_the_budget():
 def test_a_padded_batch_of_a_worked_case(tmp_path, write_split):
     write_split(tmp_path, "train", [("好坏", 0, 2, 0, 2), ("这个书", 0, 3, 1, 3)], tags=[[1, 0], [0, 0, 3]])
     (batch,) = padded_batches(read_labelled(tmp_path, "train"), [np.array([1, 0])], pad_id=0)
-    assert batch.input_ids_BS.tolist() == [[2, 15, 16, 17, 3, 0, 0, 0], [2, 5, 10, 3, 0, 0, 0, 0]]
-    assert batch.labels.tolist() == [[-100, -100, 0, 3, -100, -100, -100, -100], [-100, 1, 0] + [-100] * 5]
-    assert batch.token_type_ids_BS.tolist() == [[0] * 8] * 2
+    assert batch.input_ids_BS.tolist() == [[2, 15, 16, 17, 3, 0], [2, 5, 10, 3, 0, 0]]
+    assert batch.labels.tolist() == [[-100, -100, 0, 3, -100, -100], [-100, 1, 0] + [-100] * 3]
+    assert batch.token_type_ids_BS.tolist() == [[0] * 6] * 2
     assert batch.lengths_B.tolist() == [5, 4]
     assert batch.source.tolist() == [4, 5, 6, 7, 8, 0, 1, 2, 3]
 
@@ -77,7 +77,7 @@ def test_the_second_segment_begins_behind_the_first_separator(tmp_path, write_sp
     examples = read_labelled(tmp_path, "train")
     examples.length_a[0] = 1  # [CLS] 好 [SEP] 这 [SEP]
     (batch,) = padded_batches(examples, [np.array([0])], pad_id=0)
-    assert batch.token_type_ids_BS.tolist() == [[0, 0, 0, 1, 1, 0, 0, 0]]
+    assert batch.token_type_ids_BS.tolist() == [[0, 0, 0, 1, 1, 0]]
     assert batch.labels.tolist() == [1]
 
 
