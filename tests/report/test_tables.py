@@ -106,7 +106,7 @@ def test_the_start_of_a_fine_tuned_model_is_read_from_its_inputs(stage, kinds, s
 
 def test_a_model_without_scores_is_a_row_of_dashes(make_manifest):
     (row,) = score_rows([make_manifest("fine_tune/a", {})])
-    assert row.cells() == ("a", "random (this run)", *[DASH] * 7)
+    assert row.cells() == ("a", "random (this run)", *[DASH] * 9)
     assert row.is_best is False
 
 
