@@ -21,6 +21,9 @@ SIZES = {
 }
 """Layers, hidden size, heads, examples in a batch."""
 NUM_BATCHES = 4
+NUM_WARM_STEPS = 5
+"""Steps that are not timed. A model of the size base has all its memory after five; until then each step waits for
+fresh pages, 100 ms and more."""
 PEAK_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0}
 """bfloat16 peak of a device whose name holds the key, dense, 10^12 FLOP/s; from the makers' data sheets."""
 
@@ -49,7 +52,7 @@ def measure(
     torch.set_num_threads(os.cpu_count() or 1)
     batch_examples = batch_examples or SIZES[size][3]
     step = step_of(size, side, make_batches(num_tokens, batch_examples), device)
-    losses = [step(number) for number in range(2)]
+    losses = [step(number) for number in range(NUM_WARM_STEPS)]
     taken: list[float] = []
     until = time.perf_counter() + seconds
     while len(taken) < 3 or time.perf_counter() < until:
