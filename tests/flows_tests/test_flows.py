@@ -173,3 +173,37 @@ def test_a_study_trains_its_arms_once_and_says_how_they_compare(tiny_recipe: Pat
 
     second = study(recipe=str(tiny_recipe), overrides=settings)
     assert {outcome.action for outcome in second.outcomes} == {"reused"}
+
+
+def test_a_study_that_stands_is_published_without_training(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bert_core.stages.build import run_stage
+    from bert_core.stages.line import LineRequest, open_line
+    from flows.study import study
+
+    monkeypatch.chdir(tiny_recipe.parent)
+    settings = ["study.seeds=2", "study.probes=1", "study.vary={fgm: [tasks.mood.fine_tune.fgm_epsilon=1.0]}"]
+    line = open_line(LineRequest(recipe=str(tiny_recipe), overrides=tuple(settings), study=True))
+    for number, stage in enumerate(line.stages.values()):
+        if stage.kind not in ("transfer", "fine_tune"):
+            run_stage(line, stage.id)
+            continue
+        spec, parents = line.spec(stage), line.inputs(stage)
+        assert spec is not None
+        assert parents is not None
+        with line.workspace.building(stage.id, spec, parents) as build:
+            scores = {"main_score": "macro_f1", "test": {"macro_f1": number / 100}}
+            (build.folder / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
+
+    state = study(recipe=str(tiny_recipe), overrides=settings, return_state=True)
+    summary = state.result()
+    assert {outcome.action for outcome in summary.outcomes} == {"reused"}
+    assert {"tiny-study", "tiny-study-mood-starts", "tiny-study-mood-curve"} <= artifact_keys(state)
+    folder = tiny_recipe.parent / "workspace" / "runs" / "tiny"
+    assert {path.name for path in folder.glob("study*")} == {
+        *(f"study.{kind}" for kind in ("json", "md", "csv")),
+        *(f"study-mood-{name}.png" for name in ("starts", "curve")),
+    }
+    (found,) = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    assert [arm["name"] for arm in found["orders"]] == ["random", "base", "D", "T", "D+T", "T+D"]
+    assert [arm["name"] for arm in found["variants"]] == ["fgm"]
+    assert '<section id="study">' in Path(summary.report).read_text(encoding="utf-8")
