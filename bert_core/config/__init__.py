@@ -11,10 +11,18 @@ from bert_core.config.loading import load_recipe, varied
 from bert_core.config.recipe import Recipe
 from bert_core.config.study import StudyConfig
 from bert_core.config.tasks import FineTuneConfig, TaskConfig, TaskSource
-from bert_core.config.text import CorpusConfig, ExamplesConfig, MaskingConfig, VocabularyConfig, WordsConfig
+from bert_core.config.text import (
+    AuditConfig,
+    CorpusConfig,
+    ExamplesConfig,
+    MaskingConfig,
+    VocabularyConfig,
+    WordsConfig,
+)
 from bert_core.config.transfer import LongPhaseConfig, ModelConfig, OptimizationConfig, TransferConfig
 
 __all__ = [
+    "AuditConfig",
     "AugmentationConfig",
     "CorpusConfig",
     "DistillationConfig",

@@ -86,7 +86,9 @@ class VocabularyConfig(Part):
     size: int = Field(default=8_000, ge=200, le=65_535)
     """Entries of a trained vocabulary, special ones included."""
     lowercase: bool = True
-    """Fold letters to lower case and strip accents, as bert-base-chinese does."""
+    """Fold letters to lower case, as bert-base-chinese does."""
+    strip_accents: bool | None = None
+    """Strip accents (é -> e); empty to strip them where letters are folded."""
     growth: GrowthConfig | None = None
     """Append words of a domain to the vocabulary of `model.start`, their vectors begun at the mean of their pieces.
     Words are what BERT cuts text into before WordPiece: runs of letters, single Han characters. Empty for none."""
@@ -134,6 +136,25 @@ class MaskingConfig(Part):
         return self
 
 
+class AuditConfig(Part):
+    """Thresholds that built examples must hold, else their stage fails; each set, train and held out, by itself.
+
+    Not to be set: labels 0 and 1 differ by one pair at most, no negative is from its own document, no id repeats.
+    """
+
+    max_unknown_share: Fraction = 0.2
+    """Of the tokens of text, how many may be [UNK], 0 to 1; a warning stands from 0.01 on."""
+    max_duplicate_share: Fraction = 0.4
+    """Of the examples of one round, how many may repeat another one, 0 to 1; a warning stands from 0.01 on."""
+    min_fill: Fraction = 0.0
+    """Mean length over the longest one, 0 to 1; a warning stands below 0.5."""
+    min_segmenter_coverage: Fraction = 0.0
+    """Of the Han tokens, how many must stand in words of several tokens, 0 to 1; a warning stands below 0.2."""
+    max_mask_rate_error: Fraction = 0.1
+    """How far the share that a policy really hides may lie from the share asked for, 0 to 1; a warning stands from
+    0.02 on."""
+
+
 class ExamplesConfig(Part):
     """How documents become pretraining examples."""
 
@@ -148,3 +169,5 @@ class ExamplesConfig(Part):
     """How many times pairs are drawn anew; epoch e reads round e mod rounds."""
     held_out_fraction: float = Field(default=0.02, ge=0.0, le=0.5)
     """Share of the documents kept for evaluation and never trained on, 0 to 0.5."""
+    audit: AuditConfig = Field(default_factory=AuditConfig)
+    """Thresholds that the built examples must hold."""

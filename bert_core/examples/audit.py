@@ -1,7 +1,8 @@
 """What built examples are really like: counts, shares, and the thresholds that they must hold.
 
 Everything is measured on the written shards, not taken from the builder's own counts, so the audit finds what the
-builder did wrong. A hard fault stops the run; any other is a warning and shown. Nothing is repaired here.
+builder did wrong. A hard fault stops the run: labels out of balance, a negative that is not proved, or a threshold of
+`AuditConfig` that does not hold. Any other is a warning and shown. Nothing is repaired here.
 """
 
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from bert_core.config import MaskingConfig
+from bert_core.config import AuditConfig, MaskingConfig
 from bert_core.config.text import Objective
 from bert_core.examples.masking import MaskVocabulary, mask_examples
 from bert_core.examples.reader import ExampleSet
@@ -24,16 +25,14 @@ from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM
 from bert_core.store.shards import read_shard, shard_paths
 from bert_core.tokens.ordered_threads import map_in_order
 
-MAX_UNKNOWN_SHARE = 0.01
-"""Of the tokens of text; above it the vocabulary does not fit the text."""
-MIN_FILL = 0.5
-"""Of the longest example; below it most examples are short, and a smaller max_tokens or no pairs may suit better."""
-MIN_COVERAGE = 0.2
-"""Of the Han tokens; below it masking by words is masking by tokens."""
-DUPLICATE_SHARE_TO_WARN = 0.01
-MAX_DUPLICATE_SHARE = 0.4
-"""Of the examples of one round; above it the corpus is not deduplicated."""
-MASK_RATE_TOLERANCE = 0.02
+WARN = AuditConfig(
+    max_unknown_share=0.01,  # above it the vocabulary does not fit the text
+    max_duplicate_share=0.01,
+    min_fill=0.5,  # below it most examples are short, and a smaller max_tokens or no pairs may suit better
+    min_segmenter_coverage=0.2,  # below it masking by words is masking by tokens
+    max_mask_rate_error=0.02,
+)
+"""Where a warning begins."""
 NUM_SAMPLED = 2_000
 _SCALARS = ["next_sentence_label", "doc_id_a", "doc_id_b", "token_a", "token_b", "round"]
 _COUNTED = (
@@ -79,6 +78,7 @@ def audit_examples(
     objective: Objective = "nsp",
     unknown_characters: Sequence[Sequence[Any]] = (),
     num_threads: int = 1,
+    limits: AuditConfig | None = None,
 ) -> dict[str, Any]:
     """Measure the `train` and `held_out` examples of a folder.
 
@@ -88,6 +88,7 @@ def audit_examples(
         objective: what the pairs were built for.
         unknown_characters: pairs of character and count that the tokens stage found, most frequent first.
         num_threads: threads that share the record batches.
+        limits: thresholds whose breach is a hard fault; None for the default ones.
 
     Returns:
         Plain JSON values: for each set its counts; `mask_rates`, hidden share of the maskable tokens by policy on
@@ -97,14 +98,15 @@ def audit_examples(
     Raises:
         StoreError: shards are missing or not readable.
     """
+    limits = limits or AuditConfig()
     vocabulary = MaskVocabulary.from_folder(vocabulary_folder)
     han = _han_entries(vocabulary_folder)
     faults: list[AuditFault] = []
     audit: dict[str, Any] = {"unknown_characters": [list(pair) for pair in unknown_characters]}
     for name in ("train", "held_out"):
         audit[name] = _measure(folder, name, vocabulary.unk_id, han, num_threads)
-        faults += _faults_of(name, audit[name], objective)
-    audit["mask_rates"] = _mask_rates(ExampleSet.open(folder, "train"), vocabulary, faults)
+        faults += _faults_of(name, audit[name], objective, limits)
+    audit["mask_rates"] = _mask_rates(ExampleSet.open(folder, "train"), vocabulary, limits, faults)
     audit["faults"] = [asdict(fault) for fault in faults]
     return audit
 
@@ -192,7 +194,7 @@ def _measure_batch(batch: pa.RecordBatch, unk_id: int, han: np.ndarray) -> _Batc
     )
 
 
-def _faults_of(name: str, measured: dict[str, Any], objective: Objective) -> Iterator[AuditFault]:
+def _faults_of(name: str, measured: dict[str, Any], objective: Objective, limits: AuditConfig) -> Iterator[AuditFault]:
     """Hold the measures of one set against the thresholds."""
 
     def fault(subject: str, got: str, expected: str, *, is_hard: bool = False) -> AuditFault:
@@ -205,19 +207,29 @@ def _faults_of(name: str, measured: dict[str, Any], objective: Objective) -> Ite
     for measure, subject in _NEVER[objective].items():
         if measured[measure]:
             yield fault(subject, str(measured[measure]), "0", is_hard=True)
-    duplicates = measured["duplicate_share"]
-    if duplicates > MAX_DUPLICATE_SHARE:
-        expected = f"at most {MAX_DUPLICATE_SHARE:.0%}; set deduplicate: exact for the corpus"
-        yield fault("share of duplicates", f"{duplicates:.1%}", expected, is_hard=True)
-    elif duplicates > DUPLICATE_SHARE_TO_WARN:
-        yield fault("share of duplicates", f"{duplicates:.1%}", f"at most {DUPLICATE_SHARE_TO_WARN:.0%}")
-    if measured["unknown_share"] > MAX_UNKNOWN_SHARE:
-        yield fault("[UNK] share", f"{measured['unknown_share']:.1%}", f"at most {MAX_UNKNOWN_SHARE:.0%}")
-    if measured["examples"] and measured["fill"] < MIN_FILL:
-        yield fault("fill of the longest example", f"{measured['fill']:.2f}", f"at least {MIN_FILL:g}")
-    if measured["han_tokens"] and measured["segmenter_coverage"] < MIN_COVERAGE:
-        got = f"{measured['segmenter_coverage']:.0%} of the Han tokens in words of several tokens"
-        yield fault("segmenter coverage", got, f"at least {MIN_COVERAGE:.0%}")
+    held = [
+        ("share of duplicates", "max_duplicate_share", measured["duplicate_share"], "{:.1%}"),
+        ("[UNK] share", "max_unknown_share", measured["unknown_share"], "{:.1%}"),
+    ]
+    if measured["examples"]:
+        held.append(("fill of the longest example", "min_fill", measured["fill"], "{:.2f}"))
+    if measured["han_tokens"]:
+        got = "{:.0%} of the Han tokens in words of several tokens"
+        held.append(("segmenter coverage", "min_segmenter_coverage", measured["segmenter_coverage"], got))
+    for subject, setting, value, got in held:
+        if breach := _breach(setting, value, limits):
+            yield fault(subject, got.format(value), breach[0], is_hard=breach[1])
+
+
+def _breach(setting: str, value: float, limits: AuditConfig) -> tuple[str, bool] | None:
+    """Hold a measure against a setting: what was expected and whether its breach is hard; None where it holds."""
+    is_upper = setting.startswith("max_")
+    for thresholds, is_hard in ((limits, True), (WARN, False)):
+        bound = getattr(thresholds, setting)
+        if value > bound if is_upper else value < bound:
+            told = f"; the limit is examples.audit.{setting}" if is_hard else ""
+            return f"at {'most' if is_upper else 'least'} {100 * bound:g}%{told}", is_hard
+    return None
 
 
 def _han_entries(vocabulary_folder: Path) -> np.ndarray:
@@ -234,7 +246,9 @@ def _share(part: float, whole: float) -> float:
     return round(float(part) / float(whole), 6) if whole else 0.0
 
 
-def _mask_rates(train: ExampleSet, vocabulary: MaskVocabulary, faults: list[AuditFault]) -> dict[str, float]:
+def _mask_rates(
+    train: ExampleSet, vocabulary: MaskVocabulary, limits: AuditConfig, faults: list[AuditFault]
+) -> dict[str, float]:
     """Mask a sample, evenly spread over the set, by every policy with default settings.
 
     What hidden tokens become is of no matter here, so an empty thesaurus does.
@@ -255,13 +269,8 @@ def _mask_rates(train: ExampleSet, vocabulary: MaskVocabulary, faults: list[Audi
         rates[policy] = _share(int(is_target.sum()), num_maskable)
         at_least = np.maximum(np.rint(masking.mlm_probability * of_example), of_example > 0)  # one in each example
         expected = _share(at_least.sum(), num_maskable)
-        if num_maskable and abs(rates[policy] - expected) > MASK_RATE_TOLERANCE:
-            faults.append(
-                AuditFault(
-                    f"train mask rate of {policy}",
-                    f"{rates[policy]:.1%}",
-                    f"{expected:.0%} within {MASK_RATE_TOLERANCE:.0%}",
-                    is_hard=False,
-                )
-            )
+        breach = _breach("max_mask_rate_error", round(abs(rates[policy] - expected), 6), limits)
+        if num_maskable and breach is not None:
+            told = f"{expected:.1%}, off by {breach[0]}"
+            faults.append(AuditFault(f"train mask rate of {policy}", f"{rates[policy]:.1%}", told, breach[1]))
     return rates

@@ -92,7 +92,7 @@ def build_examples(
 
     Raises:
         CorpusError: no tokens; no honest negative or no pair to be had for the objective; or a hard threshold of the
-            audit fails.
+            audit fails (`examples.audit`, and what is no setting).
     """
     from bert_core.examples.audit import audit_examples
     from bert_core.tokens.tokenizer import WordPieceTokenizer
@@ -130,7 +130,8 @@ def build_examples(
             f"{tokens_folder}: no pair of sentences among {len(train.doc_ids)} documents, expected documents of two "
             f"sentences and texts that differ; check the corpus format, or {_NO_PAIRS}"
         )
-    audit = audit_examples(folder, vocabulary_folder, objective, _unknown_characters(tokens_folder), num_threads)
+    unknown = _unknown_characters(tokens_folder)
+    audit = audit_examples(folder, vocabulary_folder, objective, unknown, num_threads, examples.audit)
     (folder / "audit.json").write_text(json.dumps(audit, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     hard = [fault for fault in audit["faults"] if fault["is_hard"]]
     if hard:

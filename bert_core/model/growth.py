@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bert_core.errors import CheckpointError
 from bert_core.tokens.tokenizer import WordPieceTokenizer
-from bert_core.tokens.vocabulary_files import TOKENIZER_NAME, UNK, VOCABULARY_NAME, load_vocabulary, lowercase_of
+from bert_core.tokens.vocabulary_files import TOKENIZER_NAME, UNK, VOCABULARY_NAME, folding_of, load_vocabulary
 
 _BY_ENTRY = ("embeddings.word_embeddings.weight", "cls.predictions.bias", "span_boundary.bias")
 """Endings of the names of weights that have one row for each entry."""
@@ -45,7 +45,7 @@ def pieces_of_new_entries(folder: Path, entries: Sequence[str]) -> list[list[int
                 f"{folder}: its vocabulary has {expected!r} as entry {index}, the one of {len(entries)} entries has "
                 f"{entry!r}, expected the same entries with new ones behind; take the vocabulary of that model"
             )
-    tokens = WordPieceTokenizer(own, lowercase_of(folder)).encode(list(entries[len(own) :]))
+    tokens = WordPieceTokenizer(own, *folding_of(folder)).encode(list(entries[len(own) :]))
     offsets = tokens.row_offsets.tolist()
     pieces = [tokens.ids[start:stop].tolist() for start, stop in pairwise(offsets)]
     unknown = own.index(UNK)

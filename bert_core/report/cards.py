@@ -46,6 +46,7 @@ def data_cards(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[DataCar
         audit = _read_audit(folder) if kind == "examples" else {}
         train = audit.get("train") or counts.get("train") or {}
         rates = {f"share masked by {policy}": rate for policy, rate in (audit.get("mask_rates") or {}).items()}
+        unknown = audit.get("unknown_characters") or counts.get("unknown_characters") or ()
         yield DataCard(
             name=manifest.stage,
             kind=_KINDS[kind],
@@ -56,8 +57,14 @@ def data_cards(outputs: Mapping[str, tuple[Path, Manifest]]) -> Iterator[DataCar
                 f"{fault['subject']}: {fault['got']}, expected {fault['expected']}"
                 for fault in audit.get("faults") or ()
             ),
-            details=(*count_facts(counts), *count_facts(rates)),
+            details=(*count_facts(counts), *count_facts(rates), *_unknown_facts(unknown)),
         )
+
+
+def _unknown_facts(unknown: Sequence[Sequence[Any]]) -> Iterator[Fact]:
+    """Name the characters that the vocabulary lacks, most frequent first, with how often they stand in the text."""
+    if unknown:
+        yield Fact(name="unknown characters", value=", ".join(f"{one} {count(number)}" for one, number in unknown))
 
 
 def count_facts(counts: Mapping[str, Any]) -> tuple[Fact, ...]:

@@ -223,7 +223,7 @@ def _vocabulary(recipe: Recipe, base: Path) -> Stage:
         return Stage(
             id="vocabulary",
             kind="vocabulary",
-            settings={"lowercase": config.lowercase}
+            settings={"lowercase": config.lowercase, "strip_accents": config.strip_accents}
             | ({"growth": _without(growth.plain(), "corpora")} if growth is not None else {}),
             raw={"vocab.txt": digest_of_file(path)},
             parents={f"documents_{name}": f"documents/{name}" for name in (growth.corpora if growth else [])},
@@ -238,7 +238,7 @@ def _vocabulary(recipe: Recipe, base: Path) -> Stage:
     return Stage(
         id="vocabulary",
         kind="vocabulary",
-        settings={"size": config.size, "lowercase": config.lowercase},
+        settings={"size": config.size, "lowercase": config.lowercase, "strip_accents": config.strip_accents},
         parents={f"documents_{name}": f"documents/{name}" for name in corpora},
     )
 

@@ -2,8 +2,8 @@
 
 The tokenizers library's own normaliser and pre-tokenizer are asked once about every code point, so this table is
 right by construction for the installed version, and is kept in a cache folder under that version. It holds no
-vocabulary. One context matters: with accents stripped the library reorders neighbouring combining marks (NFD), so a
-mark that survives the stripping is CONTEXT, and text with one must be left to the library.
+vocabulary. One context matters: where accents are stripped the library reorders neighbouring combining marks (NFD), so
+a mark that survives the stripping is CONTEXT, and text with one must be left to the library.
 
 Source: tokenizers' BertNormalizer and BertPreTokenizer; Unicode Standard Annex 15 for canonical ordering.
 """
@@ -68,17 +68,19 @@ class CharacterTable:
         return int(np.max(-(-num_characters // num_bytes)))
 
 
-def load_characters(lowercase: bool) -> CharacterTable:
+def load_characters(lowercase: bool, strip_accents: bool | None = None) -> CharacterTable:
     """Return the table for the installed tokenizers library, from the cache folder where it lies there whole.
 
     Args:
-        lowercase: whether letters are folded and accents stripped.
+        lowercase: whether letters are folded.
+        strip_accents: whether accents are stripped; None to do as `lowercase` says.
     """
     from tokenizers import __version__ as version
 
-    name = f"characters-{'lower' if lowercase else 'cased'}"
+    strips = lowercase if strip_accents is None else strip_accents
+    name = f"characters-{'lower' if lowercase else 'cased'}-{'plain' if strips else 'accents'}"
     source = Path(__file__).read_text(encoding="utf-8")
-    return CharacterTable(**kept_tables(name, f"{version} {source}", lambda: vars(ask_library(lowercase))))
+    return CharacterTable(**kept_tables(name, f"{version} {source}", lambda: vars(ask_library(lowercase, strips))))
 
 
 def is_han(code_points: np.ndarray) -> np.ndarray:
@@ -99,12 +101,12 @@ def code_points_of(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.uint32, copy=False)
 
 
-def ask_library(lowercase: bool) -> CharacterTable:
+def ask_library(lowercase: bool, strip_accents: bool) -> CharacterTable:
     """Ask the library about every code point; one to two seconds."""
-    lengths, flat = _normalise_all(lowercase)
+    lengths, flat = _normalise_all(lowercase, strip_accents)
     distinct, index = np.unique(flat, return_inverse=True)
     distinct_kinds = _pre_tokenize(distinct)
-    if lowercase:  # only then does the library bring text into NFD, which orders marks
+    if strip_accents:  # only then does the library bring text into NFD, which orders marks
         distinct_kinds[_has_combining_class(distinct)] = CONTEXT
     flat_kinds = distinct_kinds[index]
 
@@ -137,9 +139,9 @@ def ask_library(lowercase: bool) -> CharacterTable:
     )
 
 
-def _normalise_all(lowercase: bool) -> tuple[np.ndarray, np.ndarray]:
+def _normalise_all(lowercase: bool, strip_accents: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return how many characters each code point becomes, int64, and these characters one after the other, uint32."""
-    normalizer, _ = library_stages(lowercase)
+    normalizer, _ = library_stages(lowercase, strip_accents)
     separator = ord(_SEPARATOR)
     lengths = np.zeros(NUM_CODE_POINTS, np.int64)
     parts: list[np.ndarray] = []

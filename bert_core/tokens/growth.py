@@ -18,7 +18,13 @@ from bert_core.tokens.tokenizer import WordPieceTokenizer
 from bert_core.tokens.vocabulary_files import MAX_WORD_CHARACTERS, UNK, library_tokenizer
 
 
-def new_entries(texts: Iterator[pa.Array], entries: Sequence[str], lowercase: bool, growth: GrowthConfig) -> list[str]:
+def new_entries(
+    texts: Iterator[pa.Array],
+    entries: Sequence[str],
+    lowercase: bool,
+    growth: GrowthConfig,
+    strip_accents: bool | None = None,
+) -> list[str]:
     """Find the words to append, the most frequent first, equal ones in the order of their characters.
 
     Example: with the entries `lap ##top` and a text that says `laptop` 30 times, `["laptop"]`.
@@ -29,15 +35,15 @@ def new_entries(texts: Iterator[pa.Array], entries: Sequence[str], lowercase: bo
         lowercase: whether letters are folded.
         growth: how many at most, and how frequent at least.
     """
-    tokenizer = WordPieceTokenizer(entries, lowercase)
-    counts = _count_words(texts, lowercase)
+    tokenizer = WordPieceTokenizer(entries, lowercase, strip_accents)
+    counts = _count_words(texts, lowercase, strip_accents)
     words, occurrences = np.array(list(counts), object), np.array(list(counts.values()), np.int64)
     encoded = tokenizer.encode(words.tolist())
     num_pieces = np.diff(encoded.row_offsets)
     has_unknown = np.add.reduceat(np.append(encoded.ids == tokenizer.unk_id, 0), encoded.row_offsets[:-1]) > 0
     is_cut = (num_pieces > 1) | ((num_pieces > 0) & has_unknown)
     normalised: dict[str, int] = {}
-    normalise = library_tokenizer([UNK], lowercase).normalizer.normalize_str
+    normalise = library_tokenizer([UNK], lowercase, strip_accents).normalizer.normalize_str
     for word, count in zip(words[is_cut].tolist(), occurrences[is_cut].tolist(), strict=True):
         form = normalise(word).strip()
         normalised[form] = normalised.get(form, 0) + count
@@ -48,14 +54,14 @@ def new_entries(texts: Iterator[pa.Array], entries: Sequence[str], lowercase: bo
         if count >= growth.min_count and form not in known and 0 < len(form) <= MAX_WORD_CHARACTERS
     )
     found = [form for _, form in ranked]
-    grown = WordPieceTokenizer([*entries, *found], lowercase)
+    grown = WordPieceTokenizer([*entries, *found], lowercase, strip_accents)
     emitted = set(grown.replacement_pool().tolist())
     return [form for index, form in enumerate(found, start=len(entries)) if index in emitted][: growth.max_entries]
 
 
-def _count_words(texts: Iterator[pa.Array], lowercase: bool) -> dict[str, int]:
+def _count_words(texts: Iterator[pa.Array], lowercase: bool, strip_accents: bool | None) -> dict[str, int]:
     """Count the words of all texts as they are written, in the order of their characters."""
-    kinds_of = load_characters(lowercase).kinds
+    kinds_of = load_characters(lowercase, strip_accents).kinds
     counts: dict[str, int] = {}
     for batch in texts:
         code_points = code_points_of("\n".join(batch.to_pylist()))

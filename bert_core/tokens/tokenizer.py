@@ -27,9 +27,9 @@ from bert_core.tokens.vocabulary_files import (
     SEP,
     UNK,
     check_entries,
+    folding_of,
     library_tokenizer,
     load_vocabulary,
-    lowercase_of,
 )
 
 if TYPE_CHECKING:  # numba takes a while to import, and commands that only plan encode nothing
@@ -67,21 +67,25 @@ class WordPieceTokenizer:
 
     Attributes:
         entries: list of str, in order of id.
-        lowercase: whether letters are folded and accents stripped.
+        lowercase: whether letters are folded.
+        strip_accents: whether accents are stripped.
         vocabulary_size: number of entries.
         pad_id, unk_id, cls_id, sep_id, mask_id: ids of the special entries.
-        digest: sha256 over entries and lowercase, 64 hexadecimal digits.
+        digest: sha256 over entries, lowercase and strip_accents, 64 hexadecimal digits.
     """
 
-    def __init__(self, entries: Sequence[str], lowercase: bool) -> None:
+    def __init__(self, entries: Sequence[str], lowercase: bool, strip_accents: bool | None = None) -> None:
         check_entries(entries, "vocabulary")
         self.entries = list(entries)
         self.lowercase = lowercase
+        self.strip_accents = lowercase if strip_accents is None else strip_accents
         self.vocabulary_size = len(self.entries)
         ids = {entry: index for index, entry in enumerate(self.entries)}
         self.pad_id, self.unk_id, self.cls_id = ids[PAD], ids[UNK], ids[CLS]
         self.sep_id, self.mask_id = ids[SEP], ids[MASK]
-        self.digest = fingerprint_of({"entries": self.entries, "lowercase": lowercase})
+        self.digest = fingerprint_of(
+            {"entries": self.entries, "lowercase": lowercase, "strip_accents": self.strip_accents}
+        )
 
     @classmethod
     def from_folder(cls, folder: Path) -> "WordPieceTokenizer":
@@ -90,16 +94,18 @@ class WordPieceTokenizer:
         Raises:
             RequestError: no usable vocabulary there.
         """
-        return cls(load_vocabulary(folder), lowercase_of(folder))
+        return cls(load_vocabulary(folder), *folding_of(folder))
 
     @classmethod
-    def from_vocabulary(cls, entries: Sequence[str], *, lowercase: bool) -> "WordPieceTokenizer":
-        """Make a tokenizer of entries in order of id.
+    def from_vocabulary(
+        cls, entries: Sequence[str], *, lowercase: bool, strip_accents: bool | None = None
+    ) -> "WordPieceTokenizer":
+        """Make a tokenizer of entries in order of id; accents are stripped as `lowercase` says where it is not said.
 
         Raises:
             RequestError: special entries are missing, or an entry stands twice.
         """
-        return cls(entries, lowercase)
+        return cls(entries, lowercase, strip_accents)
 
     def encode(self, texts: Texts, *, num_threads: int = 1) -> TokenizedTexts:
         """Turn texts into ids with character offsets, without special tokens.
@@ -140,11 +146,11 @@ class WordPieceTokenizer:
 
     @cached_property
     def _library(self) -> Any:
-        return library_tokenizer(self.entries, self.lowercase)
+        return library_tokenizer(self.entries, self.lowercase, self.strip_accents)
 
     @cached_property
     def _tables(self) -> "WordPieceTables":
-        return _compiled(tuple(self.entries), self.unk_id, self.lowercase)
+        return _compiled(tuple(self.entries), self.unk_id, self.lowercase, self.strip_accents)
 
     @cached_property
     def _continuation_entries(self) -> np.ndarray:
@@ -187,12 +193,12 @@ class WordPieceTokenizer:
 
 
 @lru_cache(maxsize=2)
-def _compiled(entries: tuple[str, ...], unk_id: int, lowercase: bool) -> "WordPieceTables":
+def _compiled(entries: tuple[str, ...], unk_id: int, lowercase: bool, strip_accents: bool) -> "WordPieceTables":
     """Compile a vocabulary once for all stages of a process."""
     from bert_core.tokens.characters import load_characters
     from bert_core.tokens.wordpiece_tables import compile_vocabulary
 
-    return compile_vocabulary(entries, unk_id, load_characters(lowercase))
+    return compile_vocabulary(entries, unk_id, load_characters(lowercase, strip_accents))
 
 
 def _joined(arrays: list[np.ndarray], dtype: Any) -> np.ndarray:

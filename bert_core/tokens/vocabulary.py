@@ -10,6 +10,7 @@ Source: Schuster and Nakajima 2012 (WordPiece); Kudo and Richardson 2018 (arXiv:
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,7 +61,7 @@ def build_vocabulary(
 
     Args:
         documents_folders: folders of documents shards to train on and to measure the unknown share on.
-        config: size and lowercase setting.
+        config: size, and how letters are folded.
         source: a vocab.txt or a model folder whose entries are taken in their order, with new ones behind where the
             config asks for growth; None to train.
         folder: where the files go; must exist.
@@ -80,13 +81,14 @@ def build_vocabulary(
     if source is not None:
         entries = load_vocabulary(source)
         if config.growth is not None:
-            new = new_entries(read_texts(documents_folders), entries, config.lowercase, config.growth)
+            texts = read_texts(documents_folders)
+            new = new_entries(texts, entries, config.lowercase, config.growth, config.strip_accents)
             entries, num_new = [*entries, *new], len(new)
     else:
         entries = train_vocabulary(lambda: read_texts(documents_folders), config)
-    write_vocabulary(entries, config.lowercase, folder)
+    write_vocabulary(entries, config.lowercase, folder, config.strip_accents)
 
-    tokenizer = WordPieceTokenizer.from_vocabulary(entries, lowercase=config.lowercase)
+    tokenizer = WordPieceTokenizer.from_folder(folder)
     done = num_tokens = num_unknown = 0
     for texts in read_texts(documents_folders):
         ids = tokenizer.encode(texts).ids
@@ -96,7 +98,8 @@ def build_vocabulary(
         progress(done, num_documents, "documents")
     return {
         "trained": source is None,
-        "lowercase": config.lowercase,
+        "lowercase": tokenizer.lowercase,
+        "strip_accents": tokenizer.strip_accents,
         "size": len(entries),
         "new_entries": num_new,
         "han_characters": sum(len(entry) == 1 and bool(is_han(np.array(ord(entry)))) for entry in entries),
@@ -120,7 +123,7 @@ def train_vocabulary(read: Callable[[], Iterator[pa.Array]], config: VocabularyC
 
     Args:
         read: called twice; returns the texts as string arrays.
-        config: size and lowercase setting.
+        config: size, and how letters are folded.
 
     Returns:
         Special entries, single characters, `##` letters, then pieces of words in the order of their merging; at most
@@ -129,13 +132,14 @@ def train_vocabulary(read: Callable[[], Iterator[pa.Array]], config: VocabularyC
     Raises:
         RequestError: the texts hold no character that could become an entry.
     """
-    table = load_characters(config.lowercase)
+    table = load_characters(config.lowercase, config.strip_accents)
     alone, letters = _count_characters(read(), table)
     if not alone.any() and not letters.any():
         raise RequestError("vocabulary: the corpora to train on hold no text; expected documents: check their paths")
     room = config.size - len(SPECIAL_ENTRIES)
     chosen_alone, chosen_letters = _choose_characters(alone, letters, room, CHARACTER_COVERAGE)
-    pieces = _train_pieces(read(), table, chosen_letters, config.size - len(chosen_alone), config.lowercase)
+    library = library_tokenizer([UNK], config.lowercase, config.strip_accents)
+    pieces = _train_pieces(read(), table, chosen_letters, config.size - len(chosen_alone), library)
     if len(chosen_alone) + 2 * len(chosen_letters) + len(pieces) < room:  # rare characters take what is left
         chosen_alone, chosen_letters = _choose_characters(alone, letters, room - len(pieces), 1.0)
     singles = sorted({chr(code_point) for code_point in [*chosen_alone, *chosen_letters]})
@@ -186,16 +190,16 @@ def _choose_characters(
 
 
 def _train_pieces(
-    texts: Iterator[pa.Array], table: CharacterTable, letters: list[int], size: int, lowercase: bool
+    texts: Iterator[pa.Array], table: CharacterTable, letters: list[int], size: int, library: Any
 ) -> list[str]:
     """Return the pieces of several letters that the library's trainer finds, in the order of their merging.
 
     Args:
         texts: to train on.
-        table: of the lowercase setting.
+        table: of the same folding as `library`.
         letters: code points that words are made of.
         size: entries that the trainer may fill, special entries and letters with their `##` twins included.
-        lowercase: as in the recipe.
+        library: a tokenizer of the tokenizers library that knows [UNK] alone; it is trained.
     """
     from tokenizers import trainers
 
@@ -203,7 +207,6 @@ def _train_pieces(
         return []
     singles = [chr(code_point) for code_point in sorted(letters)]
     fixed = [*SPECIAL_ENTRIES, *(CONTINUATION + letter for letter in singles)]
-    library = library_tokenizer([UNK], lowercase)
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
         min_frequency=MIN_PIECE_COUNT,

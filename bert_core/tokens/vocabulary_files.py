@@ -77,37 +77,41 @@ def check_entries(entries: Sequence[str], subject: str) -> None:
         )
 
 
-def lowercase_of(folder: Path) -> bool:
-    """Say whether a vocabulary folder folds letters; true where it does not say, as in transformers.
+def folding_of(folder: Path) -> tuple[bool, bool]:
+    """Say whether a vocabulary folder folds letters, and whether it strips accents.
+
+    Where it does not say, letters are folded, and accents are stripped where letters are folded, as in transformers.
 
     Raises:
         RequestError: the folder asks for a normalisation that this project does not do.
     """
     path = folder / TOKENIZER_CONFIG_NAME
     if not path.exists():
-        return True
+        return True, True
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RequestError(f"{path}: not JSON ({error}); write it anew") from None
     lowercase = bool(config.get("do_lower_case", True))
     strip_accents = config.get("strip_accents")
-    if strip_accents is not None and bool(strip_accents) != lowercase:
-        raise RequestError(
-            f"{path}: strip_accents {strip_accents} with do_lower_case {lowercase}, expected the two alike; "
-            "remove strip_accents"
-        )
     if not config.get("tokenize_chinese_chars", True):
         raise RequestError(f"{path}: tokenize_chinese_chars false, expected true; remove it")
-    return lowercase
+    return lowercase, lowercase if strip_accents is None else bool(strip_accents)
 
 
-def write_vocabulary(entries: Sequence[str], lowercase: bool, folder: Path) -> None:
-    """Write `vocab.txt`, `tokenizer.json` and `tokenizer_config.json` into a folder; equal input, equal bytes."""
+def write_vocabulary(entries: Sequence[str], lowercase: bool, folder: Path, strip_accents: bool | None = None) -> None:
+    """Write `vocab.txt`, `tokenizer.json` and `tokenizer_config.json` into a folder; equal input, equal bytes.
+
+    Args:
+        entries: in order of id.
+        lowercase: whether letters are folded.
+        folder: where the files go; must exist.
+        strip_accents: whether accents are stripped; None to do as `lowercase` says.
+    """
     from tokenizers import AddedToken, processors
 
     (folder / VOCABULARY_NAME).write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8", newline="\n")
-    library = library_tokenizer(entries, lowercase)
+    library = library_tokenizer(entries, lowercase, strip_accents)
     library.add_special_tokens([AddedToken(entry, special=True, normalized=False) for entry in SPECIAL_ENTRIES])
     ids = {entry: entries.index(entry) for entry in (CLS, SEP)}
     library.post_processor = processors.TemplateProcessing(
@@ -117,7 +121,7 @@ def write_vocabulary(entries: Sequence[str], lowercase: bool, folder: Path) -> N
     config = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": lowercase,
-        "strip_accents": None,
+        "strip_accents": strip_accents,
         "tokenize_chinese_chars": True,
         "model_max_length": 512,
         "pad_token": PAD,
@@ -129,7 +133,7 @@ def write_vocabulary(entries: Sequence[str], lowercase: bool, folder: Path) -> N
     (folder / TOKENIZER_CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
-def library_tokenizer(entries: Sequence[str], lowercase: bool) -> Any:
+def library_tokenizer(entries: Sequence[str], lowercase: bool, strip_accents: bool | None = None) -> Any:
     """Return the tokenizers library's BERT WordPiece tokenizer, without special tokens.
 
     It is the definition of what this project's tokenizer computes. Special entries are left out of it on purpose:
@@ -144,17 +148,18 @@ def library_tokenizer(entries: Sequence[str], lowercase: bool) -> Any:
             max_input_chars_per_word=MAX_WORD_CHARACTERS,
         )
     )
-    library.normalizer, library.pre_tokenizer = library_stages(lowercase)
+    library.normalizer, library.pre_tokenizer = library_stages(lowercase, strip_accents)
     library.decoder = decoders.WordPiece(prefix=CONTINUATION)
     return library
 
 
-def library_stages(lowercase: bool) -> tuple[Any, Any]:
+def library_stages(lowercase: bool, strip_accents: bool | None = None) -> tuple[Any, Any]:
     """Return the library's BERT normaliser and pre-tokenizer."""
     from tokenizers import normalizers, pre_tokenizers
 
+    strips = lowercase if strip_accents is None else strip_accents
     normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=lowercase, lowercase=lowercase
+        clean_text=True, handle_chinese_chars=True, strip_accents=strips, lowercase=lowercase
     )
     return normalizer, pre_tokenizers.BertPreTokenizer()
 

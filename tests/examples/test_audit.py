@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from bert_core.config import AuditConfig
 from bert_core.examples.audit import audit_examples
 from bert_core.store.schemas import examples_schema
 from bert_core.store.shards import write_shards
@@ -30,11 +31,11 @@ def row(number, label=-100, doc_a=1, doc_b=None, a=(10, 11), b=(12,), **changes)
 
 @pytest.fixture
 def audit(tmp_path, vocabulary_folder, entries):
-    def run(train, held_out=(), objective="nsp"):
+    def run(train, held_out=(), objective="nsp", **limits):
         schema = examples_schema(len(entries))
         for name, rows in (("train", train), ("held_out", held_out)):
             write_shards(tmp_path, name, schema, [pa.Table.from_pylist(list(rows), schema=schema)])
-        return audit_examples(tmp_path, vocabulary_folder, objective)
+        return audit_examples(tmp_path, vocabulary_folder, objective, limits=AuditConfig(**limits))
 
     return run
 
@@ -142,6 +143,39 @@ def test_segmenter_coverage_counts_han_tokens_in_words_of_several(audit):
     words = [True, True, False, True, True, False, False, True]  # 2 + 1 + 3 tokens
     found = audit([row(1, a=(10, 11, 12, 13, 14, 15), word_starts=words)])
     assert (found["train"]["han_tokens"], found["train"]["segmenter_coverage"]) == (6, 0.833333)
+
+
+MIXED = [row(1, a=(10, UNK, 12, 13)), row(2, a=(10, UNK, 12, 13)), row(3, a=tuple(range(20, 40)))]
+"""2 of 28 tokens unknown, 1 of 3 examples a duplicate, 34 of 66 places filled; each Han token is a word."""
+
+
+@pytest.mark.parametrize(
+    ("limits", "fault"),
+    [
+        ({"max_unknown_share": 0.07}, ("train [UNK] share", "7.1%")),
+        ({"max_duplicate_share": 0.3}, ("train share of duplicates", "33.3%")),
+        ({"min_fill": 0.6}, ("train fill of the longest example", "0.52")),
+        (
+            {"min_segmenter_coverage": 0.01},
+            ("train segmenter coverage", "0% of the Han tokens in words of several tokens"),
+        ),
+    ],
+)
+def test_each_threshold_is_a_setting_whose_breach_is_hard(audit, limits, fault):
+    assert hard_faults(audit(MIXED)) == []
+    found = audit(MIXED, **limits)
+    assert hard_faults(found) == [fault]
+    (name,) = limits
+    (told,) = [one for one in found["faults"] if one["is_hard"]]
+    assert told["expected"].endswith(f"{100 * limits[name]:g}%; the limit is examples.audit.{name}")
+
+
+def test_a_mask_rate_that_is_off_is_hard_where_the_setting_says_so(audit):
+    word = row(1, a=tuple(range(5, 25)), word_starts=[True, True, *[False] * 9, True, *[False] * 9, True])
+    assert audit([word])["mask_rates"]["whole_word"] == 0.5  # one of two words, where 3 of 20 tokens were asked for
+    subjects = [f"train mask rate of {policy}" for policy in ("whole_word", "ngram", "span", "entity", "similar_word")]
+    assert [subject for subject, _ in hard_faults(audit([word]))] == subjects
+    assert hard_faults(audit([word], max_mask_rate_error=0.35)) == []
 
 
 def test_unknown_characters_are_carried_on(tmp_path, vocabulary_folder, entries):

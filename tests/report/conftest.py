@@ -236,6 +236,7 @@ def _add_data(add: Any) -> None:
             "train": train,
             "held_out": train | {"examples": 420},
             "mask_rates": {"token": 0.15, "span": 0.149},
+            "unknown_characters": [["圳", 1095], ["\u202e", 2]],
         }
         fault = {"subject": "train share of duplicates", "got": "1.3%", "expected": "at most 1%", "is_hard": False}
         audit["faults"] = [fault] if stage == "domain_transfer" else []

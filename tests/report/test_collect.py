@@ -98,6 +98,7 @@ def test_the_audit_of_examples_is_told(fake_run):
     ]  # fmt: skip
     assert card.histogram[-1].fraction == 1.0
     assert Fact(name="share masked by span", value="14.9 %") in card.details
+    assert Fact(name="unknown characters", value="圳 1,095, \u202e 2") in card.details
 
 
 def test_counts_that_no_card_knows_are_listed():

@@ -57,9 +57,18 @@ def test_without_lowercase_nothing_is_folded_and_no_context_matters():
     assert not (table.kinds == SEVERAL).any()
 
 
+def test_letters_folded_with_their_accents_kept_and_the_other_way_round():
+    accents, plain = load_characters(True, strip_accents=False), load_characters(False, strip_accents=True)
+    assert chr(int(accents.characters[ord("É")])) == "é"
+    assert not (accents.kinds == CONTEXT).any()
+    assert chr(int(plain.characters[ord("É")])) == "E"
+    assert plain.kinds[0x302E] == CONTEXT
+
+
 @pytest.mark.parametrize("lowercase", [True, False])
-def test_no_byte_gives_more_than_one_token(lowercase: bool):
-    assert load_characters(lowercase).tokens_per_byte() == 1
+@pytest.mark.parametrize("strip_accents", [True, False])
+def test_no_byte_gives_more_than_one_token(lowercase: bool, strip_accents: bool):
+    assert load_characters(lowercase, strip_accents).tokens_per_byte() == 1
 
 
 def test_second_load_reads_the_cache_and_damage_is_noticed(monkeypatch, tmp_path):
@@ -67,7 +76,7 @@ def test_second_load_reads_the_cache_and_damage_is_noticed(monkeypatch, tmp_path
     expected = load_characters(False)
     (path,) = (tmp_path / "cache").iterdir()
     asked = []
-    monkeypatch.setattr(characters, "ask_library", lambda lowercase: asked.append(lowercase) or expected)
+    monkeypatch.setattr(characters, "ask_library", lambda *folding: asked.append(folding) or expected)
     np.testing.assert_array_equal(load_characters(False).kinds, expected.kinds)
     assert asked == []
 
@@ -77,7 +86,7 @@ def test_second_load_reads_the_cache_and_damage_is_noticed(monkeypatch, tmp_path
     for damaged in (bytes(flipped), whole[: len(whole) // 2], b""):
         path.write_bytes(damaged)
         load_characters(False)
-    assert asked == [False, False, False]
+    assert asked == [(False, False)] * 3
 
 
 def test_cache_folder_that_cannot_be_made_is_no_error(monkeypatch, tmp_path):

@@ -1,10 +1,12 @@
 """The fused tokenizer against the tokenizers library, ids and offsets, on every kind of text that we could think of."""
 
 import gzip
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +31,21 @@ ENTRIES = [
     *("play", "##ing", "##ed", "the", "them", "##ther", "mask", "##sk", "Play", "σσ", "##σς", "ABC", "##É", "\u302e"),
     *"!,.[]，。#",
 ]
+FOLDINGS = [(True, True), (False, False), (True, False), (False, True)]
+"""Whether letters are folded, and whether accents are stripped."""
 TOKENIZERS = {
-    lowercase: WordPieceTokenizer.from_vocabulary(ENTRIES, lowercase=lowercase) for lowercase in (True, False)
+    folding: WordPieceTokenizer.from_vocabulary(ENTRIES, lowercase=folding[0], strip_accents=folding[1])
+    for folding in FOLDINGS
 }
+LOWER, CASED = FOLDINGS[:2]
 
 
-def oracle(entries: list[str], lowercase: bool) -> BertWordPieceTokenizer:
+def oracle(entries: list[str], lowercase: bool, strip_accents: bool) -> BertWordPieceTokenizer:
     """The library's own BERT tokenizer; its special tokens are left out, so that a literal [MASK] stays text."""
     library = BertWordPieceTokenizer(
         {entry: index for index, entry in enumerate(entries)},
         lowercase=lowercase,
-        strip_accents=lowercase,
+        strip_accents=strip_accents,
         clean_text=True,
         handle_chinese_chars=True,
     )
@@ -48,7 +54,7 @@ def oracle(entries: list[str], lowercase: bool) -> BertWordPieceTokenizer:
     return plain
 
 
-ORACLES = {lowercase: oracle(ENTRIES, lowercase) for lowercase in (True, False)}
+ORACLES = {folding: oracle(ENTRIES, *folding) for folding in FOLDINGS}
 
 
 def rows(tokenized: TokenizedTexts) -> list[tuple[list[int], list[tuple[int, int]]]]:
@@ -104,26 +110,39 @@ def test_ids_and_offsets_of_a_worked_case():
         "\u1fc1\u037e\u2260\u1fef",
     ],
 )
-@pytest.mark.parametrize("lowercase", [True, False])
-def test_hard_contexts_equal_the_library(text: str, lowercase: bool):
-    assert_same(TOKENIZERS[lowercase], ORACLES[lowercase], [text, "before " + text, text + " after", "a" + text + "b"])
+@pytest.mark.parametrize("folding", FOLDINGS)
+def test_hard_contexts_equal_the_library(text: str, folding: tuple[bool, bool]):
+    assert_same(TOKENIZERS[folding], ORACLES[folding], [text, "before " + text, text + " after", "a" + text + "b"])
 
 
-@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("folding", [LOWER, CASED])
 @pytest.mark.parametrize("plane", [0, 1, 2])
-def test_code_points_of_the_first_planes_equal_the_library(plane: int, lowercase: bool):
+def test_code_points_of_the_first_planes_equal_the_library(plane: int, folding: tuple[bool, bool]):
     step = 1 if plane < 2 else 7
     code_points = range(plane << 16, (plane + 1) << 16, step)
     texts = [f"a{chr(c)}b我{chr(c)}" for c in code_points if not 0xD800 <= c < 0xE000]
-    assert_same(TOKENIZERS[lowercase], ORACLES[lowercase], texts)
+    assert_same(TOKENIZERS[folding], ORACLES[folding], texts)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lowercase", [True, False])
-def test_every_code_point_equals_the_library(lowercase: bool):
+@pytest.mark.parametrize("folding", FOLDINGS)
+def test_every_code_point_equals_the_library(folding: tuple[bool, bool]):
     for first in range(0, 0x110000, 1 << 16):
         code_points = [c for c in range(first, first + (1 << 16)) if not 0xD800 <= c < 0xE000]
-        assert_same(TOKENIZERS[lowercase], ORACLES[lowercase], [f"{chr(c)}a{chr(c)}b" for c in code_points])
+        assert_same(TOKENIZERS[folding], ORACLES[folding], [f"{chr(c)}a{chr(c)}b" for c in code_points])
+
+
+def test_accents_are_stripped_apart_from_letters_folded():
+    entries = [*SPECIAL_ENTRIES, "É", "é", "E", "e"]
+    found = {
+        folding: entries[
+            WordPieceTokenizer.from_vocabulary(entries, lowercase=folding[0], strip_accents=folding[1])
+            .encode(["É"])
+            .ids[0]
+        ]
+        for folding in FOLDINGS
+    }
+    assert found == {(True, True): "e", (False, False): "É", (True, False): "é", (False, True): "E"}
 
 
 MARKS = st.sampled_from(
@@ -134,9 +153,9 @@ ANY = st.characters(exclude_categories=("Cs",))
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.text(COMMON | MARKS | ANY, max_size=40), max_size=5), st.booleans())
-def test_any_text_equals_the_library(texts: list[str], lowercase: bool):
-    assert_same(TOKENIZERS[lowercase], ORACLES[lowercase], texts)
+@given(st.lists(st.text(COMMON | MARKS | ANY, max_size=40), max_size=5), st.sampled_from(FOLDINGS))
+def test_any_text_equals_the_library(texts: list[str], folding: tuple[bool, bool]):
+    assert_same(TOKENIZERS[folding], ORACLES[folding], texts)
 
 
 @settings(max_examples=100, deadline=None)
@@ -144,7 +163,7 @@ def test_any_text_equals_the_library(texts: list[str], lowercase: bool):
     st.lists(st.sampled_from(["play", "ing", "the", "them", "ther", "z", "x", "é", "\u0301", "q" * 98]), max_size=12)
 )
 def test_long_words_equal_the_library(pieces: list[str]):
-    assert_same(TOKENIZERS[True], ORACLES[True], ["".join(pieces)])
+    assert_same(TOKENIZERS[LOWER], ORACLES[LOWER], ["".join(pieces)])
 
 
 @settings(max_examples=60, deadline=None)
@@ -153,12 +172,12 @@ def test_any_vocabulary_equals_the_library(pieces: list[str]):
     entries = [*SPECIAL_ENTRIES, *pieces, *("##" + piece for piece in reversed(pieces[::2]))]
     tokenizer = WordPieceTokenizer.from_vocabulary(entries, lowercase=True)
     texts = ["".join(pieces), " ".join(pieces), *pieces, *map(str.__add__, pieces, reversed(pieces))]
-    assert_same(tokenizer, oracle(entries, True), texts)
+    assert_same(tokenizer, oracle(entries, True, True), texts)
 
 
 def test_result_does_not_depend_on_threads_or_container():
     texts = ["我爱play ", "", "x\u302e\u302fa", "the北京" * 30_000, "Playing!"] * 5
-    tokenizer = TOKENIZERS[True]
+    tokenizer = TOKENIZERS[LOWER]
     expected = tokenizer.encode(texts)
     column = pa.array(["drop", *texts, None], pa.string())
     for given_texts, num_threads in [
@@ -175,53 +194,53 @@ def test_result_does_not_depend_on_threads_or_container():
 
 @pytest.mark.parametrize("texts", [[], pa.array([], pa.string()), pa.chunked_array([], pa.string())])
 def test_no_texts_give_no_tokens(texts):
-    tokenized = TOKENIZERS[True].encode(texts)
+    tokenized = TOKENIZERS[LOWER].encode(texts)
     assert tokenized.ids.tolist() == []
     assert tokenized.row_offsets.tolist() == [0]
 
 
 def test_null_counts_as_empty():
-    tokenized = TOKENIZERS[True].encode(pa.array(["a", None, "b"]))
+    tokenized = TOKENIZERS[LOWER].encode(pa.array(["a", None, "b"]))
     assert tokenized.row_offsets.tolist() == [0, 1, 1, 2]
 
 
 def test_lone_surrogate_is_refused():
     with pytest.raises(RequestError, match="lone surrogate"):
-        TOKENIZERS[True].encode(["ok", "bad \ud800"])
+        TOKENIZERS[LOWER].encode(["ok", "bad \ud800"])
 
 
 def test_bytes_that_are_no_utf8_do_no_harm():
     for data in (b"a\xe6", b"a\xf0\x9f\x98", b"\xff\xff\xff\xff\xffa", b"\xf7\xbf\xbf\xbfb", b"\x80"):
         offsets = np.array([0, len(data)], np.int32)
         column = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)])
-        assert len(TOKENIZERS[True].encode(column).ids) <= len(data)
+        assert len(TOKENIZERS[LOWER].encode(column).ids) <= len(data)
 
 
 def test_replacement_pool_is_what_text_can_give():
-    tokenizer = TOKENIZERS[True]
+    tokenizer = TOKENIZERS[LOWER]
     pool = [tokenizer.entries[index] for index in tokenizer.replacement_pool()]
     assert tokenizer.replacement_pool().dtype == np.uint32
     for never in (*SPECIAL_ENTRIES, "[unused1]", "##", "##我", "Play", "ABC", "##É", "é"):
         assert never not in pool
     assert {"我", "play", "##ing", "!", "#", "a"} <= set(pool)
-    cased = TOKENIZERS[False]
+    cased = TOKENIZERS[CASED]
     assert {"Play", "ABC", "##É", "é"} <= {cased.entries[index] for index in cased.replacement_pool()}
 
 
 def test_every_whole_word_of_the_pool_comes_back():
-    tokenizer = TOKENIZERS[True]
+    tokenizer = TOKENIZERS[LOWER]
     pool = [index for index in tokenizer.replacement_pool() if not tokenizer.entries[index].startswith("##")]
     assert tokenizer.encode([tokenizer.entries[index] for index in pool]).ids.tolist() == pool
 
 
 def test_decode_joins_as_the_library_does():
-    tokenizer = TOKENIZERS[True]
+    tokenizer = TOKENIZERS[LOWER]
     ids = [tokenizer.cls_id, *tokenizer.encode(["我playing, the"]).ids, tokenizer.mask_id]
     assert tokenizer.decode(ids) == "[CLS] 我 playing, the [MASK]"
 
 
 def test_attributes_and_digest():
-    tokenizer = TOKENIZERS[True]
+    tokenizer = TOKENIZERS[LOWER]
     assert [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id] == [
         0,
         1,
@@ -230,7 +249,7 @@ def test_attributes_and_digest():
         4,
     ]
     assert tokenizer.vocabulary_size == len(ENTRIES)
-    assert tokenizer.digest != TOKENIZERS[False].digest
+    assert tokenizer.digest != TOKENIZERS[CASED].digest
     assert tokenizer.digest == WordPieceTokenizer.from_vocabulary(ENTRIES, lowercase=True).digest
 
 
@@ -242,30 +261,40 @@ def test_import_is_cheap():
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
 
 
-def _sampled_texts() -> list[str]:
-    """Every 40th line of the text files, at most 2,000 characters of each."""
-    texts: list[str] = []
+def _all_texts() -> Iterator[str]:
+    """Every line of every text file, and every value of the lines of JSON."""
     for path in sorted(DATA.rglob("*")):
-        if path.suffix in {".md", ".txt", ".tsv", ".csv", ".json", ".jsonl"}:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        elif path.name.endswith(".jsonl.gz"):
+        if path.name.endswith(".jsonl.gz"):
             with gzip.open(path, "rt", encoding="utf-8") as file:
-                lines = [line for number, line in enumerate(file) if number % 40 == 0]
-            texts += [str(value)[:2000] for line in lines for value in json.loads(line).values()]
-            continue
-        else:
-            continue
-        texts += [line[:2000] for line in text.split("\n")[::40]]
-    return texts
+                for line in file:
+                    yield from (str(value) for value in json.loads(line).values())
+        elif path.is_file():
+            yield from path.read_text(encoding="utf-8", errors="replace").split("\n")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not DATA.exists(), reason="needs the data folder beside the checkout")
-@pytest.mark.parametrize("name", ["google_zh_vocab.txt", "google_uncased_en_vocab.txt"])
-def test_real_text_equals_the_library(name: str):
-    tokenizer = WordPieceTokenizer.from_folder(DATA / "vocab" / name)
-    texts = _sampled_texts()
-    assert len(texts) > 1000
-    library = oracle(tokenizer.entries, True)
-    for first in range(0, len(texts), 5000):
-        assert_same(tokenizer, library, texts[first : first + 5000])
+@pytest.mark.parametrize(
+    ("name", "folding", "step"),
+    [
+        ("google_zh_vocab.txt", LOWER, 1),
+        ("google_uncased_en_vocab.txt", LOWER, 8),
+        ("google_zh_vocab.txt", CASED, 8),
+        ("google_zh_vocab.txt", (True, False), 8),
+        ("google_zh_vocab.txt", (False, True), 8),
+    ],
+)
+def test_all_real_text_equals_the_library(name: str, folding: tuple[bool, bool], step: int):
+    entries = WordPieceTokenizer.from_folder(DATA / "vocab" / name).entries
+    tokenizer = WordPieceTokenizer.from_vocabulary(entries, lowercase=folding[0], strip_accents=folding[1])
+    library = oracle(entries, *folding)
+    num_texts, waiting = 0, []
+    for text in itertools.islice(_all_texts(), 0, None, step):
+        waiting.append(text)
+        num_texts += 1
+        if len(waiting) == 2_000:
+            assert_same(tokenizer, library, waiting)
+            waiting.clear()
+    assert_same(tokenizer, library, waiting)
+    assert num_texts > 50_000 // step

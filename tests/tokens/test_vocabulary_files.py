@@ -8,7 +8,7 @@ import pytest
 
 from bert_core.errors import RequestError
 from bert_core.tokens.tokenizer import WordPieceTokenizer
-from bert_core.tokens.vocabulary_files import SPECIAL_ENTRIES, load_vocabulary, lowercase_of, write_vocabulary
+from bert_core.tokens.vocabulary_files import SPECIAL_ENTRIES, folding_of, load_vocabulary, write_vocabulary
 
 ENTRIES = ["[PAD]", "x", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "我", "play", "##ing", "a\u2028b"]
 
@@ -16,7 +16,7 @@ ENTRIES = ["[PAD]", "x", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "我", "play", "##
 def test_written_folder_is_read_back(tmp_path: Path):
     write_vocabulary(ENTRIES, False, tmp_path)
     assert load_vocabulary(tmp_path) == ENTRIES
-    assert lowercase_of(tmp_path) is False
+    assert folding_of(tmp_path) == (False, False)
     (tmp_path / "vocab.txt").unlink()
     assert load_vocabulary(tmp_path) == ENTRIES  # from tokenizer.json
     tokenizer = WordPieceTokenizer.from_folder(tmp_path)
@@ -30,7 +30,7 @@ def test_line_ends_and_byte_order_mark_are_tolerated(tmp_path: Path, end: str, b
     path = tmp_path / "vocab.txt"
     path.write_bytes((bom + end.join(ENTRIES) + (end if last else "")).encode())
     assert load_vocabulary(path) == ENTRIES
-    assert lowercase_of(path) is True
+    assert folding_of(path) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -64,23 +64,26 @@ def test_missing_undecodable_and_foreign_files_are_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"do_lower_case": True, "strip_accents": False}, "strip_accents"),
         ({"tokenize_chinese_chars": False}, "tokenize_chinese_chars"),
     ],
 )
 def test_foreign_normalisation_is_refused(tmp_path: Path, config: dict, message: str):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(RequestError, match=message):
-        lowercase_of(tmp_path)
+        folding_of(tmp_path)
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
-def test_transformers_reads_the_folder_and_gives_the_same_ids(tmp_path: Path, lowercase: bool):
+@pytest.mark.parametrize("strip_accents", [None, True, False])
+def test_transformers_reads_the_folder_and_gives_the_same_ids(
+    tmp_path: Path, lowercase: bool, strip_accents: bool | None
+):
     transformers = pytest.importorskip("transformers")
-    write_vocabulary([*ENTRIES, "Play"], lowercase, tmp_path)
+    write_vocabulary([*ENTRIES, "Play", "é", "É"], lowercase, tmp_path, strip_accents)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     ours = WordPieceTokenizer.from_folder(tmp_path)
-    text = "我playing Play x, PLAY"
+    assert (ours.lowercase, ours.strip_accents) == (lowercase, lowercase if strip_accents is None else strip_accents)
+    text = "我playing Play x, PLAY é É"
     assert theirs(text)["input_ids"] == [ours.cls_id, *ours.encode([text]).ids, ours.sep_id]
     assert theirs(text, "x")["token_type_ids"][-2:] == [1, 1]
     assert (theirs.mask_token_id, theirs.pad_token_id, theirs.unk_token_id) == (5, 0, 2)
