@@ -82,14 +82,17 @@ def _write_sentences(folder: Path, num_entries: int) -> None:
     import numpy as np
     import pyarrow as pa
 
+    from bert_core.examples.sources import reader_metadata
     from bert_core.store.schemas import examples_schema
     from bert_core.store.shards import write_shards
 
     generator, schema = np.random.default_rng(1), examples_schema(num_entries)
+    schema = schema.with_metadata(reader_metadata(np.zeros(1, np.uint64), np.zeros(num_entries, bool)))
     lengths = np.clip(generator.lognormal(3.45, 0.7, NUM_EXAMPLES), 5, NUM_TOKENS).astype(int)
     rows: dict[str, Any] = {name: [0] * NUM_EXAMPLES for name in schema.names}
     rows |= {
-        "example_id": list(range(NUM_EXAMPLES)),
+        "first_a": list(range(NUM_EXAMPLES)),
+        "first_b": list(range(NUM_EXAMPLES)),
         "input_ids": [[101, *generator.integers(200, num_entries, length - 2), 102] for length in lengths],
         "length_a": lengths - 2,
         "next_sentence_label": [-100] * NUM_EXAMPLES,

@@ -286,6 +286,7 @@ def test_the_data_page_has_every_column_of_every_shard() -> None:
         schemas.DOCUMENTS,
         schemas.tokens_schema(1000),
         schemas.examples_schema(1000),
+        schemas.SOURCES,
         schemas.RECORDS,
         schemas.labelled_schema(1000),
     ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,15 @@ from bert_core.config import AuditConfig, MaskingConfig
 from bert_core.config.text import Objective
 from bert_core.examples.masking import MaskVocabulary, mask_examples
 from bert_core.examples.reader import ExampleSet
+from bert_core.examples.repeats import DigestStream
+from bert_core.examples.sources import Sources
 from bert_core.examples.thesaurus import SimilarWords
-from bert_core.examples.token_documents import num_distinct
 from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM
 from bert_core.store.shards import read_shard, shard_paths
 from bert_core.tokens.ordered_threads import map_in_order
+
+if TYPE_CHECKING:
+    from bert_core.tokens.tokenizer import WordPieceTokenizer
 
 WARN = AuditConfig(
     max_unknown_share=0.01,  # above it the vocabulary does not fit the text
@@ -34,7 +38,6 @@ WARN = AuditConfig(
 )
 """Where a warning begins."""
 NUM_SAMPLED = 2_000
-_SCALARS = ["next_sentence_label", "doc_id_a", "doc_id_b", "token_a", "token_b", "round"]
 _COUNTED = (
     *("next", "random", "swapped", "single"),
     *("other_document_continuations", "continuations_out_of_order", "swapped_in_order"),
@@ -74,7 +77,7 @@ class AuditFault:
 
 def audit_examples(
     folder: Path,
-    vocabulary_folder: Path,
+    tokenizer: "WordPieceTokenizer",
     objective: Objective = "nsp",
     unknown_characters: Sequence[Sequence[Any]] = (),
     num_threads: int = 1,
@@ -84,7 +87,7 @@ def audit_examples(
 
     Args:
         folder: holds the shards of both sets.
-        vocabulary_folder: vocabulary of their tokens.
+        tokenizer: with the vocabulary of their tokens.
         objective: what the pairs were built for.
         unknown_characters: pairs of character and count that the tokens stage found, most frequent first.
         num_threads: threads that share the record batches.
@@ -99,35 +102,41 @@ def audit_examples(
         StoreError: shards are missing or not readable.
     """
     limits = limits or AuditConfig()
-    vocabulary = MaskVocabulary.from_folder(vocabulary_folder)
-    han = _han_entries(vocabulary_folder)
+    vocabulary = MaskVocabulary.of(tokenizer)
+    han = _han_entries(tokenizer)
+    sources = Sources.read(folder)
     faults: list[AuditFault] = []
     audit: dict[str, Any] = {"unknown_characters": [list(pair) for pair in unknown_characters]}
     for name in ("train", "held_out"):
-        audit[name] = _measure(folder, name, vocabulary.unk_id, han, num_threads)
+        audit[name] = _measure(folder, name, sources, tokenizer.unk_id, han, num_threads)
         faults += _faults_of(name, audit[name], objective, limits)
     audit["mask_rates"] = _mask_rates(ExampleSet.open(folder, "train"), vocabulary, limits, faults)
     audit["faults"] = [asdict(fault) for fault in faults]
     return audit
 
 
-def _measure(folder: Path, name: str, unk_id: int, han: np.ndarray, num_threads: int) -> dict[str, Any]:
-    """Measure one set, batch by batch; of each example two digests are kept, to find repeated ones."""
+def _measure(
+    folder: Path, name: str, sources: Sources, unk_id: int, han: np.ndarray, num_threads: int
+) -> dict[str, Any]:
+    """Measure one set, batch by batch; two digests of each example are laid aside, to find repeated ones."""
     batches = (batch for path in shard_paths(folder, name) for batch in read_shard(path).to_batches())
-    example_ids, contents = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    key = ExampleSet.open(folder, name).corpus_key
     counts: Counter[str] = Counter()
     of_length = np.zeros(1, np.int64)
     num_rounds = 0
-    for measured in map_in_order(lambda batch: _measure_batch(batch, unk_id, han), batches, num_threads):
-        counts.update(measured.counts)
-        example_ids.append(measured.example_ids)
-        contents.append(measured.contents)
-        num_rounds = max(num_rounds, measured.num_rounds)
-        longer, shorter = sorted((of_length, measured.of_length), key=len, reverse=True)
-        longer[: len(shorter)] += shorter
-        of_length = longer
+    with DigestStream.open() as example_ids, DigestStream.open() as contents:
+        for measured in map_in_order(
+            lambda batch: _measure_batch(batch, key, sources, unk_id, han), batches, num_threads
+        ):
+            counts.update(measured.counts)
+            example_ids.add(measured.example_ids)
+            contents.add(measured.contents)
+            num_rounds = max(num_rounds, measured.num_rounds)
+            longer, shorter = sorted((of_length, measured.of_length), key=len, reverse=True)
+            longer[: len(shorter)] += shorter
+            of_length = longer
+        num_repeated, num_duplicates = map_in_order(DigestStream.num_repeated, (example_ids, contents), num_threads)
     num_examples, num_tokens = counts["examples"], int(of_length @ np.arange(len(of_length)))
-    num_repeated, num_duplicates = (num_examples - num_distinct(np.concatenate(of)) for of in (example_ids, contents))
     text_tokens = num_tokens - 3 * num_examples + counts["single"]
     return {
         "examples": num_examples,
@@ -157,22 +166,41 @@ class _BatchMeasures:
     example_ids: np.ndarray
     """uint64, shape (num_examples,)."""
     contents: np.ndarray
-    """Digest of tokens and round, uint64: the same text in another round is meant, within one it is a duplicate."""
+    """Digests of tokens and round, uint64, shape (num_examples,)."""
     of_length: np.ndarray
     """Examples of each length, int64, shape (longest_tokens + 1,)."""
     num_rounds: int
 
 
-def _measure_batch(batch: pa.RecordBatch, unk_id: int, han: np.ndarray) -> _BatchMeasures:
+def _measure_batch(
+    batch: pa.RecordBatch, key: np.uint64, sources: Sources, unk_id: int, han: np.ndarray
+) -> _BatchMeasures:
     from bert_core.examples.audit_kernels import measure_rows
 
-    tokens, word_starts = batch.column("input_ids"), batch.column("word_starts").values
+    tokens = batch.column("input_ids")
     offsets = tokens.offsets.to_numpy()
-    bits = np.frombuffer(word_starts.buffers()[1] or b"", np.uint8)
-    digests, num_unknown, num_han, num_in_words = measure_rows(
-        tokens.values.to_numpy(), offsets, bits, word_starts.offset - int(offsets[0]), han, unk_id
+    bits, first_bit = np.frombuffer(b"", np.uint8), 0
+    if "word_starts" in batch.schema.names:
+        word_starts = batch.column("word_starts").values
+        bits = np.frombuffer(word_starts.buffers()[1] or b"", np.uint8)
+        first_bit = word_starts.offset - int(offsets[0])
+    names = ("length_a", "next_sentence_label", "round", "first_a", "first_b")
+    length_a, labels, rounds, first_a, first_b = (batch.column(name).to_numpy() for name in names)
+    contents, example_ids, num_unknown, num_han, num_in_words = measure_rows(
+        tokens.values.to_numpy(),
+        offsets,
+        bits,
+        first_bit,
+        han,
+        unk_id,
+        key,
+        length_a,
+        labels,
+        rounds,
+        first_a,
+        first_b,
     )
-    labels, doc_a, doc_b, token_a, token_b, rounds = (batch.column(column).to_numpy() for column in _SCALARS)
+    doc_a, doc_b = (sources.doc_ids[sources.documents_of(first)] for first in (first_a, first_b))
     is_same, is_next, is_second = doc_a == doc_b, labels == NEXT, labels == RANDOM
     counted = {
         "next": is_next,
@@ -180,18 +208,12 @@ def _measure_batch(batch: pa.RecordBatch, unk_id: int, han: np.ndarray) -> _Batc
         "swapped": is_second & is_same,
         "single": labels == NO_PAIR,
         "other_document_continuations": is_next & ~is_same,
-        "continuations_out_of_order": is_next & is_same & (token_a >= token_b),
-        "swapped_in_order": is_second & is_same & (token_a <= token_b),
+        "continuations_out_of_order": is_next & is_same & (first_a >= first_b),
+        "swapped_in_order": is_second & is_same & (first_a <= first_b),
     }
     counts = {measure: int(np.count_nonzero(mask)) for measure, mask in counted.items()}
     counts |= {"examples": len(labels), "unknown": int(num_unknown), "han": int(num_han), "in_words": int(num_in_words)}
-    return _BatchMeasures(
-        counts,
-        batch.column("example_id").to_numpy().copy(),
-        digests + rounds.astype(np.uint64),
-        np.bincount(np.diff(offsets)),
-        int(rounds.max()) + 1,
-    )
+    return _BatchMeasures(counts, example_ids, contents, np.bincount(np.diff(offsets)), int(rounds.max()) + 1)
 
 
 def _faults_of(name: str, measured: dict[str, Any], objective: Objective, limits: AuditConfig) -> Iterator[AuditFault]:
@@ -232,13 +254,12 @@ def _breach(setting: str, value: float, limits: AuditConfig) -> tuple[str, bool]
     return None
 
 
-def _han_entries(vocabulary_folder: Path) -> np.ndarray:
+def _han_entries(tokenizer: "WordPieceTokenizer") -> np.ndarray:
     """True for the entries that begin with a Han character, bool, shape (vocabulary_size,)."""
     from bert_core.tokens.characters import is_han
-    from bert_core.tokens.tokenizer import WordPieceTokenizer
 
-    entries = WordPieceTokenizer.from_folder(vocabulary_folder).entries
-    return is_han(np.array([ord(entry.removeprefix("##")[0]) if entry != "##" else 0 for entry in entries]))
+    plain = [entry.removeprefix("##") or entry for entry in tokenizer.entries]
+    return is_han(np.array([ord(entry[0]) for entry in plain]))
 
 
 def _share(part: float, whole: float) -> float:

@@ -1,9 +1,8 @@
-"""The compiled loops that copy planned examples out: tokens, words, entities and ids of `pair_kernels.py`'s plans."""
+"""The compiled loops that copy planned examples out: tokens, words and entities of `pair_kernels.py`'s plans."""
 
 import numpy as np
 from numba import njit
 
-from bert_core.examples.draw_kernels import child
 from bert_core.examples.pair_kernels import DOC_A, DOC_B, LABEL, LENGTH_A, LENGTH_B, START_A, START_B
 from bert_core.store.schemas import NO_PAIR
 
@@ -32,23 +31,6 @@ def take_bits(bits, starts, stops, taken):
         for bit in range(starts[row], stops[row]):
             taken[at] = (bits[bit >> 3] >> (bit & 7)) & 1
             at += 1
-
-
-@njit(cache=True, nogil=True)
-def example_ids_of(plan, doc_keys, token_offsets, round_):
-    """Digest where each example comes from, uint64."""
-    digests = np.empty(plan.shape[0], np.uint64)
-    for row in range(plan.shape[0]):
-        line = plan[row]
-        digest = child(doc_keys[line[DOC_A]], round_)
-        digest = child(digest, line[START_A] - token_offsets[line[DOC_A]])
-        digest = child(digest, line[LENGTH_A])
-        if line[LABEL] != NO_PAIR:
-            digest = child(digest, doc_keys[line[DOC_B]])
-            digest = child(digest, line[START_B] - token_offsets[line[DOC_B]])
-            digest = child(digest, line[LENGTH_B])
-        digests[row] = digest
-    return digests
 
 
 @njit(cache=True, nogil=True)
@@ -100,12 +82,13 @@ def copy_out(plan, ids, word_starts, entity_offsets, entity_starts, entity_lengt
     """Write planned examples one after the other, special tokens and shifted entities included.
 
     Returns:
-        Tokens (type of `ids`), row offsets (int64), word starts (uint8), entity starts (int32), entity lengths
-        (int32), entity row offsets (int64).
+        Tokens (type of `ids`), row offsets (int32), word starts (uint8, empty where `word_starts` is), entity starts
+        and entity lengths (uint16), entity row offsets (int32).
     """
+    has_words = word_starts.size > 0
     num_examples = plan.shape[0]
-    offsets, spans = np.zeros(num_examples + 1, np.int64), np.zeros(num_examples + 1, np.int64)
-    nothing = np.empty(0, np.int32)
+    offsets, spans = np.zeros(num_examples + 1, np.int32), np.zeros(num_examples + 1, np.int32)
+    nothing = np.empty(0, np.uint16)
     for row in range(num_examples):
         line = plan[row]
         num_special = 2 if line[LABEL] == NO_PAIR else 3
@@ -114,19 +97,21 @@ def copy_out(plan, ids, word_starts, entity_offsets, entity_starts, entity_lengt
             spans[row + 1] = _entities_of(
                 line, entity_offsets, entity_starts, entity_lengths, spans[row], nothing, nothing
             )
-    tokens, words = np.empty(offsets[-1], ids.dtype), np.empty(offsets[-1], np.uint8)
-    starts, lengths = np.empty(spans[-1], np.int32), np.empty(spans[-1], np.int32)
+    tokens, words = np.empty(offsets[-1], ids.dtype), np.empty(offsets[-1] if has_words else 0, np.uint8)
+    starts, lengths = np.empty(spans[-1], np.uint16), np.empty(spans[-1], np.uint16)
+    if has_words:
+        words[:] = 1  # at special tokens, and where a side begins
     for row in range(num_examples):
-        line, at = plan[row], offsets[row]
-        tokens[at], words[at] = cls_id, 1
+        line, at = plan[row], np.int64(offsets[row])
+        tokens[at] = cls_id
         at += 1
         for side in range(1 if line[LABEL] == NO_PAIR else 2):
             start, length = line[START_B if side else START_A], line[LENGTH_B if side else LENGTH_A]
             _copy(ids[start : start + length], tokens[at : at + length])
-            _copy(word_starts[start : start + length], words[at : at + length])
-            words[at] = 1
+            if has_words:
+                _copy(word_starts[start + 1 : start + length], words[at + 1 : at + length])
             at += length
-            tokens[at], words[at] = sep_id, 1
+            tokens[at] = sep_id
             at += 1
         if entity_starts.size:
             _entities_of(line, entity_offsets, entity_starts, entity_lengths, spans[row], starts, lengths)

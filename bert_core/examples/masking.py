@@ -81,7 +81,11 @@ class MaskVocabulary:
         """
         from bert_core.tokens.tokenizer import WordPieceTokenizer
 
-        tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
+        return cls.of(WordPieceTokenizer.from_folder(vocabulary_folder), masking)
+
+    @classmethod
+    def of(cls, tokenizer: "WordPieceTokenizer", masking: MaskingConfig | None = None) -> "MaskVocabulary":
+        """Take the same from a tokenizer that is open already."""
         special = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id)
         return cls(
             mask_id=tokenizer.mask_id,

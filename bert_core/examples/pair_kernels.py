@@ -19,17 +19,30 @@ _NUM_TRIES = 16
 
 
 @njit(cache=True, nogil=True)
-def _cut_before(cut, previous, word_starts):
+def _cut_before(cut, previous, word_starts, ids, continuation_entries):
     """Move a cut inside a sentence back to the start of a word, if one begins after the previous cut."""
     position = cut
-    while position > previous and not word_starts[position]:
+    while position > previous:
+        if word_starts[position] if word_starts.size else not continuation_entries[ids[position]]:
+            return position
         position -= 1
-    return position if position > previous else cut
+    return cut
 
 
 @njit(cache=True, nogil=True)
-def cut_sentences(sentence_lengths, sentence_offsets, token_offsets, word_starts, longest_tokens, piece_tokens):
+def cut_sentences(
+    sentence_lengths,
+    sentence_offsets,
+    token_offsets,
+    word_starts,
+    ids,
+    continuation_entries,
+    longest_tokens,
+    piece_tokens,
+):
     """Cut sentences longer than `longest_tokens` into even pieces of at most `piece_tokens`, at words where possible.
+
+    Where `word_starts` is empty, a word begins at each token but the entries of `continuation_entries`.
 
     Returns:
         First token of each piece and the end (int64), first piece of each document and the end (int64), and whether
@@ -57,7 +70,7 @@ def cut_sentences(sentence_lengths, sentence_offsets, token_offsets, word_starts
                     token = stop
                 else:
                     even = -(-left // -(-left // piece_tokens))
-                    token = _cut_before(token + even, token + even // 2, word_starts)
+                    token = _cut_before(token + even, token + even // 2, word_starts, ids, continuation_entries)
     piece_offsets[-1] = piece
     starts[piece] = token
     return starts[: piece + 1], piece_offsets, begins[:piece]

@@ -50,10 +50,11 @@ import pyarrow as pa
 
 from bert_core.config import ExamplesConfig
 from bert_core.errors import CorpusError
+from bert_core.examples.sources import schema_of, unknown_characters_of, write_sources
 from bert_core.examples.token_documents import DocumentIndex, TokenDocuments, is_held_out
 from bert_core.progress import Progress, silent
 from bert_core.randomness import key_of
-from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM, SWAPPED, examples_schema
+from bert_core.store.schemas import NEXT, NO_PAIR, RANDOM, SWAPPED
 from bert_core.store.shards import list_array, shard_paths, token_type, write_shards
 from bert_core.tokens.ordered_threads import available_threads, map_in_order
 
@@ -75,7 +76,7 @@ def build_examples(
     progress: Progress = silent,
     num_threads: int | None = None,
 ) -> dict:
-    """Write `train-*.arrow` (rounds in order), `held_out-*.arrow` (round 0 alone) and `audit.json`.
+    """Write `train-*.arrow` (rounds in order), `held_out-*.arrow` (round 0 alone), `sources-*.arrow`, `audit.json`.
 
     Args:
         tokens_folder: holds `tokens-*.arrow`.
@@ -109,6 +110,7 @@ def build_examples(
             f"{tokens_folder}: {train.num_distinct} document to train on, expected at least 2, because a random next "
             f"sentence must come from another document; give more documents, or {_NO_PAIRS}"
         )
+    write_sources(index, folder)
     sets = {"train": (train, examples.pairing_rounds), "held_out": (index.select(held_out), 1)}
     total = sum(len(documents.doc_ids) * num_rounds for documents, num_rounds in sets.values())
     walked, counts = 0, {}
@@ -119,9 +121,9 @@ def build_examples(
         progress(walked, total, "documents")
 
     for name, (documents, num_rounds) in sets.items():
-        builder = _SetBuilder(examples, seed, name, tokenizer, advance, num_threads)
+        builder = _SetBuilder(examples, seed, name, tokenizer, schema_of(index, tokenizer), advance, num_threads)
         groups = documents.by_shard() if name == "train" else [documents] if len(documents.doc_ids) else []
-        write_shards(folder, name, examples_schema(tokenizer.vocabulary_size), builder.tables(groups, num_rounds))
+        write_shards(folder, name, builder.schema, builder.tables(groups, num_rounds))
         num_bytes = sum(path.stat().st_size for path in shard_paths(folder, name))
         counts[name] = {"documents": len(documents.doc_ids)} | builder.counts_by_name()
         counts[name] |= {"rounds": num_rounds, "bytes": num_bytes, "bytes_a_round": round(num_bytes / num_rounds)}
@@ -130,21 +132,14 @@ def build_examples(
             f"{tokens_folder}: no pair of sentences among {len(train.doc_ids)} documents, expected documents of two "
             f"sentences and texts that differ; check the corpus format, or {_NO_PAIRS}"
         )
-    unknown = _unknown_characters(tokens_folder)
-    audit = audit_examples(folder, vocabulary_folder, objective, unknown, num_threads, examples.audit)
+    unknown = unknown_characters_of(tokens_folder)
+    audit = audit_examples(folder, tokenizer, objective, unknown, num_threads, examples.audit)
     (folder / "audit.json").write_text(json.dumps(audit, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     hard = [fault for fault in audit["faults"] if fault["is_hard"]]
     if hard:
         told = "; ".join(f"{fault['subject']}: {fault['got']}, expected {fault['expected']}" for fault in hard)
         raise CorpusError(f"{tokens_folder}: its examples fail the audit: {told}; see {folder / 'audit.json'}")
     return counts
-
-
-def _unknown_characters(tokens_folder: Path) -> list:
-    """Return what the tokens stage counted, where its manifest is there."""
-    path = tokens_folder / "manifest.json"
-    counts = json.loads(path.read_text(encoding="utf-8")).get("counts", {}) if path.is_file() else {}
-    return counts.get("unknown_characters", [])
 
 
 @dataclass(frozen=True)
@@ -171,6 +166,7 @@ class _SetBuilder:
     seed: int
     name: str
     tokenizer: "WordPieceTokenizer"
+    schema: pa.Schema
     advance: Callable[[int], None]
     num_threads: int
     counts: Counter[str] = field(default_factory=Counter)
@@ -215,6 +211,8 @@ class _SetBuilder:
             documents.sentence_offsets,
             documents.offsets,
             documents.word_starts,
+            documents.ids,
+            self.tokenizer.continuation_entries,
             longest_tokens,
             longest_tokens // 2 if is_paired else longest_tokens,
         )
@@ -280,22 +278,21 @@ class _SetBuilder:
             self.tokenizer.cls_id,
             self.tokenizer.sep_id,
         )
-        labels, doc_a, doc_b = plan[:, kernels.LABEL], plan[:, kernels.DOC_A], plan[:, kernels.DOC_B]
-        token_a = plan[:, kernels.START_A] - documents.offsets[doc_a]
-        token_b = np.where(labels != NO_PAIR, plan[:, kernels.START_B] - documents.offsets[doc_b], -1)
-        example_ids = copy_kernels.example_ids_of(plan, documents.doc_keys, documents.offsets, round_)
+        labels = plan[:, kernels.LABEL]
+        moved = documents.first_tokens - documents.offsets[:-1]  # from places in the group to places in the folder
+        first_a = plan[:, kernels.START_A] + moved[plan[:, kernels.DOC_A]]
+        first_b = np.where(labels != NO_PAIR, plan[:, kernels.START_B] + moved[plan[:, kernels.DOC_B]], first_a)
         columns = {
-            "example_id": pa.array(example_ids),
             "input_ids": list_array(tokens, offsets, token_type(self.tokenizer.vocabulary_size)),
-            "length_a": pa.array(plan[:, kernels.LENGTH_A].astype(np.int32)),
-            "next_sentence_label": pa.array(labels.astype(np.int32)),
-            "word_starts": list_array(words, offsets, pa.bool_()),
-            "entity_starts": list_array(starts, spans, pa.int32()),
-            "entity_lengths": list_array(lengths, spans, pa.int32()),
-            "doc_id_a": pa.array(documents.doc_ids[doc_a]),
-            "doc_id_b": pa.array(documents.doc_ids[doc_b]),
-            "token_a": pa.array(token_a.astype(np.int32)),
-            "token_b": pa.array(token_b.astype(np.int32)),
-            "round": pa.array(np.full(len(plan), round_, np.int32)),
+            "length_a": pa.array(plan[:, kernels.LENGTH_A].astype(np.uint16)),
+            "next_sentence_label": pa.array(labels.astype(np.int8)),
+            "round": pa.array(np.full(len(plan), round_, np.uint8)),
         }
-        return pa.table(columns, schema=examples_schema(self.tokenizer.vocabulary_size))
+        place = self.schema.field("first_a").type.to_pandas_dtype()
+        columns |= {"first_a": pa.array(first_a.astype(place)), "first_b": pa.array(first_b.astype(place))}
+        if "word_starts" in self.schema.names:
+            columns["word_starts"] = list_array(words, offsets, pa.bool_())
+        if "entity_starts" in self.schema.names:
+            columns["entity_starts"] = list_array(starts, spans, pa.uint16())
+            columns["entity_lengths"] = list_array(lengths, spans, pa.uint16())
+        return pa.table(columns)

@@ -4,7 +4,7 @@ Division is by whole documents, so no held-out text is ever trained on. Nothing 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,14 @@ from bert_core.randomness import key_of, mix64
 from bert_core.store.shards import read_shard, shard_paths
 from bert_core.tokens.ordered_threads import map_in_order
 
-_LISTS = ("input_ids", "sentence_lengths", "word_starts", "entity_starts", "entity_lengths")
+_LISTS = {
+    "input_ids": np.uint16,
+    "sentence_lengths": np.int32,
+    "word_starts": np.uint8,
+    "entity_starts": np.int32,
+    "entity_lengths": np.int32,
+}
+"""List columns of tokens, with the types that those have which a corpus does without."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,14 @@ class DocumentIndex:
     """Digest of each document's text, uint64."""
     doc_keys: np.ndarray
     """What a document's draws are keyed by, uint64: its id, and another number for each later duplicate of it."""
+    first_tokens: np.ndarray
+    """First token of each document, counted through the whole folder, int64."""
+    num_tokens: np.ndarray
+    """Tokens of each document, int64."""
+    has_words: bool
+    """Whether a segmenter found words."""
+    has_entities: bool
+    """Whether there are lexicons."""
 
     @property
     def num_distinct(self) -> int:
@@ -43,23 +58,36 @@ class DocumentIndex:
     def read(cls, tokens_folder: Path) -> "DocumentIndex":
         """Read ids and lengths of all documents."""
         paths = shard_paths(tokens_folder, "tokens")
-        doc_ids, shard_of, row_of = [], [], []
+        doc_ids, shard_of, row_of, num_tokens, names = [], [], [], [], set[str]()
         for number, path in enumerate(paths):
             table = read_shard(path)
-            rows = np.nonzero(pc.call_function("list_value_length", [table.column("input_ids")]).to_numpy())[0]
+            names = set(table.column_names)
+            lengths = pc.call_function("list_value_length", [table.column("input_ids")]).to_numpy()
+            rows = np.nonzero(lengths)[0]
+            num_tokens.append(lengths[rows].astype(np.int64))
             doc_ids.append(table.column("doc_id").to_numpy()[rows])
             shard_of.append(np.full(len(rows), number, np.int64))
             row_of.append(rows)
         ids = np.concatenate(doc_ids).astype(np.uint64)
         with np.errstate(over="ignore"):
             doc_keys = ids + mix64(_occurrences(ids).astype(np.uint64))
-        return cls(paths, np.concatenate(shard_of), np.concatenate(row_of), ids, doc_keys)
+        counts = np.concatenate(num_tokens)
+        return cls(
+            paths,
+            np.concatenate(shard_of),
+            np.concatenate(row_of),
+            ids,
+            doc_keys,
+            np.cumsum(counts) - counts,
+            counts,
+            "word_starts" in names,
+            "entity_starts" in names,
+        )
 
     def select(self, mask: np.ndarray) -> "DocumentIndex":
         """Return the documents where `mask` is true."""
-        return DocumentIndex(
-            self.paths, self.shard_of[mask], self.row_of[mask], self.doc_ids[mask], self.doc_keys[mask]
-        )
+        columns = ("shard_of", "row_of", "doc_ids", "doc_keys", "first_tokens", "num_tokens")
+        return replace(self, **{name: getattr(self, name)[mask] for name in columns})
 
     def by_shard(self) -> list["DocumentIndex"]:
         """Divide into groups of one shard; a shard without two distinct documents joins the one before or after."""
@@ -133,6 +161,8 @@ class TokenDocuments:
     """uint64, shape (num_documents,)."""
     doc_keys: np.ndarray
     """uint64, shape (num_documents,)."""
+    first_tokens: np.ndarray
+    """First token of each document, counted through the whole tokens folder, int64, shape (num_documents,)."""
     ids: np.ndarray
     """Tokens, uint16 or uint32, shape (num_tokens,)."""
     offsets: np.ndarray
@@ -142,7 +172,7 @@ class TokenDocuments:
     sentence_offsets: np.ndarray
     """First sentence of each document and the end, int64, shape (num_documents + 1,)."""
     word_starts: np.ndarray
-    """1 where a word begins, uint8, shape (num_tokens,)."""
+    """1 where a word begins, uint8, shape (num_tokens,); empty where a word begins at each token but `##` pieces."""
     entity_starts: np.ndarray
     """First token of each entity, counted from the group's first token, int64, shape (num_entities,)."""
     entity_lengths: np.ndarray
@@ -162,16 +192,19 @@ class TokenDocuments:
             for number in np.unique(index.shard_of)
             for batch, rows in _rows_by_batch(read_shard(index.paths[number]), index.row_of[index.shard_of == number])
         ]
-        columns, offsets_of, work = _room_for(chosen)
+        columns, offsets_of, work = _room_for(chosen, len(index.doc_ids))
         for _ in map_in_order(_copy_list, work, num_threads):
             pass
         ids, sentence_lengths, word_starts, entity_starts, entity_lengths = (columns[name] for name in _LISTS)
-        offsets, sentence_offsets, entity_offsets = (offsets_of[_LISTS[number]] for number in (0, 1, 3))
+        offsets, sentence_offsets, entity_offsets = (
+            offsets_of[name] for name in ("input_ids", "sentence_lengths", "entity_starts")
+        )
         _check_sums(index.doc_ids, sentence_lengths, sentence_offsets, offsets)
         first_tokens = np.repeat(offsets[:-1], np.diff(entity_offsets))
         return cls(
             doc_ids=index.doc_ids,
             doc_keys=index.doc_keys,
+            first_tokens=index.first_tokens,
             ids=ids,
             offsets=offsets,
             sentence_lengths=sentence_lengths,
@@ -186,7 +219,7 @@ class TokenDocuments:
 def _rows_by_batch(table: pa.Table, rows: np.ndarray) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
     """Divide ascending rows of a table among its record batches, counted from the first row of each."""
     first = 0
-    for batch in table.select(list(_LISTS)).to_batches():
+    for batch in table.select([name for name in _LISTS if name in table.column_names]).to_batches():
         low, high = np.searchsorted(rows, (first, first + batch.num_rows))
         if high > low:
             yield batch, rows[low:high] - first
@@ -207,15 +240,18 @@ class _ListCopy:
 
 
 def _room_for(
-    chosen: list[tuple[pa.RecordBatch, np.ndarray]],
+    chosen: list[tuple[pa.RecordBatch, np.ndarray]], num_documents: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[_ListCopy]]:
-    """Lay out room for the list columns of chosen rows, so that values are copied once.
+    """Lay out room for the list columns of chosen rows, so that values are copied once; no room for those not there.
 
     Returns:
         Values, to be filled, and row offsets (int64) of all rows by column; and the copies that fill them.
     """
     columns, offsets_of, work = {}, {}, []
-    for name in _LISTS:
+    for name, dtype in _LISTS.items():
+        if chosen and name not in chosen[0][0].schema.names:
+            columns[name], offsets_of[name] = np.empty(0, dtype), np.zeros(num_documents + 1, np.int64)
+            continue
         ranges = []
         for batch, rows in chosen:
             offsets = batch.column(name).offsets.to_numpy()

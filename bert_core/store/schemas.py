@@ -1,8 +1,8 @@
 """The rows of every shard: one schema for each kind, the contract between the rooms.
 
-Ids of documents and examples are 64-bit digests, so they do not depend on shard layout or order:
-`doc_id` digests the document's normalised text (two documents with one id are duplicates), `example_id` digests
-where the example came from. Offsets into token rows are in tokens, offsets into text in characters.
+Ids are 64-bit digests that do not depend on shard layout: `doc_id` digests the document's normalised text (two
+documents with one id are duplicates); that of an example digests where its sides stand, and is computed when it is
+read (`examples/reader.py`). Offsets into token rows are in tokens, offsets into text in characters.
 """
 
 import pyarrow as pa
@@ -22,17 +22,27 @@ DOCUMENTS = pa.schema(
 )
 
 
-def tokens_schema(vocabulary_size: int) -> pa.Schema:
-    """Schema of tokens shards: one row a document, without special tokens."""
+def tokens_schema(vocabulary_size: int, *, with_words: bool = True, with_entities: bool = True) -> pa.Schema:
+    """Schema of tokens shards: one row a document, without special tokens.
+
+    Args:
+        vocabulary_size: entries.
+        with_words: whether a segmenter found words; without one a word begins at each token but `##` pieces.
+        with_entities: whether there are lexicons.
+    """
+    words = [("word_starts", pa.list_(pa.bool_()))]  # true where a word begins; as long as input_ids
+    entities = [
+        ("entity_starts", pa.list_(pa.int32())),  # first token of each entity, ascending, no overlap
+        ("entity_lengths", pa.list_(pa.int32())),  # tokens
+        ("entity_lexicons", pa.list_(pa.int8())),  # index into the recipe's lexicons
+    ]
     return pa.schema(
         [
             ("doc_id", pa.uint64()),
             ("input_ids", pa.list_(token_type(vocabulary_size))),
             ("sentence_lengths", pa.list_(pa.int32())),  # tokens of each sentence; they add up to the row
-            ("word_starts", pa.list_(pa.bool_())),  # true where a word begins; as long as input_ids
-            ("entity_starts", pa.list_(pa.int32())),  # first token of each entity, ascending, no overlap
-            ("entity_lengths", pa.list_(pa.int32())),  # tokens
-            ("entity_lexicons", pa.list_(pa.int8())),  # index into the recipe's lexicons
+            *(words if with_words else []),
+            *(entities if with_entities else []),
         ]
     )
 
@@ -43,22 +53,42 @@ SWAPPED = RANDOM
 """Under sop 1 says that A follows B: both are of one document, which tells such a pair from a random one."""
 
 
-def examples_schema(vocabulary_size: int) -> pa.Schema:
-    """Schema of pretraining examples: unmasked, unpadded, `[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`."""
+SOURCES = pa.schema(
+    [
+        ("doc_id", pa.uint64()),
+        ("num_tokens", pa.uint32()),
+    ]
+)
+"""The documents that examples come from, in the order in which `first_a` and `first_b` count their tokens."""
+
+
+def examples_schema(
+    vocabulary_size: int, *, with_words: bool = True, with_entities: bool = True, num_tokens: int = 0
+) -> pa.Schema:
+    """Schema of pretraining examples: unmasked, unpadded, `[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`.
+
+    Args:
+        vocabulary_size: entries.
+        with_words: as in `tokens_schema`; without words the schema's metadata say which entries are `##` pieces.
+        with_entities: as in `tokens_schema`.
+        num_tokens: of all documents together; places are wider from 2**32 on.
+    """
+    place = pa.uint32() if num_tokens < 1 << 32 else pa.uint64()
+    words = [("word_starts", pa.list_(pa.bool_()))]  # as long as input_ids; true at special tokens
+    entities = [
+        ("entity_starts", pa.list_(pa.uint16())),  # positions in input_ids
+        ("entity_lengths", pa.list_(pa.uint16())),
+    ]
     return pa.schema(
         [
-            ("example_id", pa.uint64()),
             ("input_ids", pa.list_(token_type(vocabulary_size))),
-            ("length_a", pa.int32()),  # tokens of A; segment 0 is [CLS] A [SEP], length_a + 2 tokens
-            ("next_sentence_label", pa.int32()),
-            ("word_starts", pa.list_(pa.bool_())),  # as long as input_ids; true at special tokens
-            ("entity_starts", pa.list_(pa.int32())),  # positions in input_ids
-            ("entity_lengths", pa.list_(pa.int32())),
-            ("doc_id_a", pa.uint64()),
-            ("doc_id_b", pa.uint64()),  # equals doc_id_a where there is no pair
-            ("token_a", pa.int32()),  # first token of A in the row of doc_id_a
-            ("token_b", pa.int32()),  # first token of B in the row of doc_id_b; -1 where there is no pair
-            ("round", pa.int32()),  # pairing round
+            ("length_a", pa.uint16()),  # tokens of A; segment 0 is [CLS] A [SEP], length_a + 2 tokens
+            ("next_sentence_label", pa.int8()),
+            ("round", pa.uint8()),  # pairing round
+            ("first_a", place),  # first token of A, counted through all documents of `SOURCES`
+            ("first_b", place),  # that of B; that of A where there is no pair
+            *(words if with_words else []),
+            *(entities if with_entities else []),
         ]
     )
 

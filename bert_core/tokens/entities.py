@@ -38,6 +38,7 @@ class EntityMatcher:
         """
         if len(lexicons) > MAX_LEXICONS:
             raise RequestError(f"words.lexicons: {len(lexicons)} files, expected at most {MAX_LEXICONS}; join some")
+        self.num_lexicons = len(lexicons)
         self.entries: dict[str, int] = {}
         """Index of the lexicon that each entry belongs to."""
         for index, path in enumerate(lexicons):

@@ -1,9 +1,21 @@
-"""The compiled loops of `tokens.py`: tokens of each sentence, and the characters behind unknown tokens."""
+"""The compiled loops of `tokens.py`: narrow ids, tokens of each sentence, and the characters behind unknown tokens."""
 
 import numpy as np
 from numba import njit
 
 _BLOCK = 64  # bytes whose characters are counted at once
+
+
+@njit(cache=True, nogil=True)
+def narrow(ids, continuation_entries, unk_id, narrowed):
+    """Copy ids to `narrowed`, of another type; return how many begin a word (no `##` piece) and how many are [UNK]."""
+    num_words, num_unknown = 0, 0
+    for index in range(ids.size):
+        token = ids[index]
+        narrowed[index] = token
+        num_words += not continuation_entries[token]
+        num_unknown += token == unk_id
+    return num_words, num_unknown
 
 
 @njit(cache=True, nogil=True)

@@ -130,7 +130,7 @@ class WordPieceTokenizer:
         lengths = _joined([one[3] for one in done], np.int64)
         row_offsets = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=row_offsets[1:])
-        return TokenizedTexts(columns[0], row_offsets, columns[1], columns[2], self._continuation_entries)
+        return TokenizedTexts(columns[0], row_offsets, columns[1], columns[2], self.continuation_entries)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Join tokens to text as the library does; special tokens are shown."""
@@ -153,7 +153,8 @@ class WordPieceTokenizer:
         return _compiled(tuple(self.entries), self.unk_id, self.lowercase, self.strip_accents)
 
     @cached_property
-    def _continuation_entries(self) -> np.ndarray:
+    def continuation_entries(self) -> np.ndarray:
+        """True for the entries that go on with a word, `##` pieces, bool (vocabulary_size,)."""
         return np.array([entry.startswith(CONTINUATION) for entry in self.entries])
 
     def _encode_part(

@@ -26,7 +26,7 @@ from bert_core.tokens.segmenting import SegmentingProcesses
 from bert_core.tokens.tokenizer import TokenizedTexts, WordPieceTokenizer
 from bert_core.tokens.words import borders_of, word_starts
 
-CHUNK_BYTES = 2 << 20
+CHUNK_BYTES = 1 << 19
 """Text that one thread works on at once, bytes; a single longer document is a chunk of its own."""
 BYTES_FOR_PROCESSES = 32 << 20
 """Size of the documents shards from which segmentation is worth processes of its own, bytes."""
@@ -71,6 +71,7 @@ def build_tokens(
 
     num_threads = num_threads or available_threads()
     num_bytes = sum(path.stat().st_size for path in paths)
+    has_words, has_entities = words.segmenter != "none", len(lexicon_paths) > 0
     in_processes = words.segmenter != "none" and num_threads > 1 and num_bytes >= BYTES_FOR_PROCESSES
 
     def tables() -> Iterator[pa.Table]:
@@ -87,7 +88,8 @@ def build_tokens(
                 yield part.table
                 progress(counts["read"], num_documents, "documents")
 
-    write_shards(folder, "tokens", tokens_schema(tokenizer.vocabulary_size), tables())
+    schema = tokens_schema(tokenizer.vocabulary_size, with_words=has_words, with_entities=has_entities)
+    write_shards(folder, "tokens", schema, tables())
     return {
         "documents": counts["documents"],
         "documents_without_tokens": counts["read"] - counts["documents"],
@@ -140,12 +142,15 @@ def _tokens_of(
     find_borders: Callable[[list[str]], np.ndarray],
 ) -> _Part:
     """Return the tokens rows of a chunk of documents."""
+    from bert_core.tokens.token_kernels import narrow
+
     texts = documents.column("text")
     tokenized = tokenizer.encode(texts)
     lengths, sentence_offsets, num_characters = sentence_lengths(texts, tokenized)
-    starts = word_starts(texts, tokenized, segmenter, find_borders)
-    entity_starts, entity_lengths, entity_lexicons, entity_offsets = matcher.match(texts, tokenized)
-    is_unknown = np.flatnonzero(tokenized.ids == tokenizer.unk_id)
+    ids_type = token_type(tokenizer.vocabulary_size)
+    ids = np.empty(len(tokenized.ids), ids_type.to_pandas_dtype())
+    num_words, num_unknown = narrow(tokenized.ids, tokenized.continuation_entries, tokenizer.unk_id, ids)
+    is_unknown = np.flatnonzero(ids == tokenizer.unk_id) if num_unknown else np.zeros(0, np.int64)
     is_filled = np.diff(tokenized.row_offsets) > 0
 
     def rows(offsets: np.ndarray) -> np.ndarray:
@@ -153,30 +158,35 @@ def _tokens_of(
         return offsets if is_filled.all() else np.append(offsets[:-1][is_filled], offsets[-1])
 
     doc_ids = documents.column("doc_id")
-    ids_type = token_type(tokenizer.vocabulary_size)
-    ids = tokenized.ids.astype(ids_type.to_pandas_dtype())
-    table = pa.table(
-        {
-            "doc_id": doc_ids if is_filled.all() else doc_ids.filter(pa.array(is_filled)),
-            "input_ids": list_array(ids, rows(tokenized.row_offsets), ids_type),
-            "sentence_lengths": list_array(lengths, rows(sentence_offsets), pa.int32()),
-            "word_starts": list_array(starts, rows(tokenized.row_offsets), pa.bool_()),
+    columns = {
+        "doc_id": doc_ids if is_filled.all() else doc_ids.filter(pa.array(is_filled)),
+        "input_ids": list_array(ids, rows(tokenized.row_offsets), ids_type),
+        "sentence_lengths": list_array(lengths, rows(sentence_offsets), pa.int32()),
+    }
+    if segmenter != "none":
+        starts = word_starts(texts, tokenized, segmenter, find_borders)
+        num_words = np.count_nonzero(starts)
+        columns["word_starts"] = list_array(starts, rows(tokenized.row_offsets), pa.bool_())
+    num_entities = 0
+    if matcher.num_lexicons:
+        entity_starts, entity_lengths, entity_lexicons, entity_offsets = matcher.match(texts, tokenized)
+        num_entities = len(entity_starts)
+        columns |= {
             "entity_starts": list_array(entity_starts, rows(entity_offsets), pa.int32()),
             "entity_lengths": list_array(entity_lengths, rows(entity_offsets), pa.int32()),
             "entity_lexicons": list_array(entity_lexicons, rows(entity_offsets), pa.int8()),
         }
-    )
     counts = {
         "read": len(texts),
         "documents": int(is_filled.sum()),
         "characters": int(num_characters),
         "sentences": len(lengths),
         "tokens": len(tokenized.ids),
-        "words": int(np.count_nonzero(starts)),
-        "entities": len(entity_starts),
-        "unknown_tokens": len(is_unknown),
+        "words": int(num_words),
+        "entities": num_entities,
+        "unknown_tokens": int(num_unknown),
     }
-    return _Part(table, counts, _characters_of(texts, tokenized, is_unknown))
+    return _Part(pa.table(columns), counts, _characters_of(texts, tokenized, is_unknown))
 
 
 def _characters_of(texts: pa.Array, tokenized: TokenizedTexts, tokens: np.ndarray) -> dict[str, int]:

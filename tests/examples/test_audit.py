@@ -1,12 +1,10 @@
 """The audit measures what is written and finds what is wrong with it."""
 
-import pyarrow as pa
 import pytest
 
 from bert_core.config import AuditConfig
 from bert_core.examples.audit import audit_examples
-from bert_core.store.schemas import examples_schema
-from bert_core.store.shards import write_shards
+from bert_core.tokens.tokenizer import WordPieceTokenizer
 
 UNK, CLS, SEP = 1, 2, 3
 
@@ -14,7 +12,6 @@ UNK, CLS, SEP = 1, 2, 3
 def row(number, label=-100, doc_a=1, doc_b=None, a=(10, 11), b=(12,), **changes):
     ids = [CLS, *a, SEP] + ([*b, SEP] if label != -100 else [])
     return {
-        "example_id": number,
         "input_ids": ids,
         "length_a": len(a),
         "next_sentence_label": label,
@@ -23,19 +20,18 @@ def row(number, label=-100, doc_a=1, doc_b=None, a=(10, 11), b=(12,), **changes)
         "entity_lengths": [],
         "doc_id_a": doc_a,
         "doc_id_b": doc_a if doc_b is None else doc_b,
-        "token_a": 0,
-        "token_b": -1 if label == -100 else 2,
+        "token_a": 10 * number,
+        "token_b": -1 if label == -100 else 10 * number + 2,
         "round": 0,
     } | changes
 
 
 @pytest.fixture
-def audit(tmp_path, vocabulary_folder, entries):
+def audit(tmp_path, vocabulary_folder, write_examples):
     def run(train, held_out=(), objective="nsp", **limits):
-        schema = examples_schema(len(entries))
-        for name, rows in (("train", train), ("held_out", held_out)):
-            write_shards(tmp_path, name, schema, [pa.Table.from_pylist(list(rows), schema=schema)])
-        return audit_examples(tmp_path, vocabulary_folder, objective, limits=AuditConfig(**limits))
+        tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
+        write_examples(tmp_path, tokenizer.vocabulary_size, {"train": train, "held_out": held_out})
+        return audit_examples(tmp_path, tokenizer, objective, limits=AuditConfig(**limits))
 
     return run
 
@@ -93,14 +89,14 @@ BALANCE = "labels 0 and 1 differ by 2"
     [
         ("nsp", [row(1, 1, doc_b=1), row(2, 0, **OTHER)], ("train same document negatives", "1")),
         ("nsp", [row(1, 0, doc_b=2), row(2, 1, doc_b=2, **OTHER)], ("train other document continuations", "1")),
-        ("nsp", [row(1, 0, token_a=3), row(2, 1, doc_b=2, **OTHER)], ("train continuations out of order", "1")),
+        ("nsp", [row(1, 0, token_a=13), row(2, 1, doc_b=2, **OTHER)], ("train continuations out of order", "1")),
         ("nsp", [row(1, 0), row(2, 0, **OTHER)], ("train label balance", BALANCE)),
         ("nsp", [row(1, 1, doc_b=2), row(2, 1, doc_b=3, **OTHER)], ("train label balance", BALANCE)),
         ("nsp", [row(5, a=(10,)), row(5, a=(11,))], ("train repeated example ids", "1")),
         ("nsp", [row(1), row(2)], ("train share of duplicates", "50.0%")),
-        ("sop", [row(1, 0), row(2, 1, token_a=3, doc_b=2, **OTHER)], ("train swaps of two documents", "1")),
+        ("sop", [row(1, 0), row(2, 1, token_a=23, doc_b=2, **OTHER)], ("train swaps of two documents", "1")),
         ("sop", [row(1, 0), row(2, 1, **OTHER)], ("train swaps in order", "1")),
-        ("sop", [row(1, 1, token_a=3), row(2, 1, token_a=3, **OTHER)], ("train label balance", BALANCE)),
+        ("sop", [row(1, 1, token_a=13), row(2, 1, token_a=23, **OTHER)], ("train label balance", BALANCE)),
         ("none", [row(1, 0)], ("train pairs without an objective", "1")),
         ("none", [row(1, 1, doc_b=2)], ("train random pairs without an objective", "1")),
         ("none", [row(1, 1, doc_b=1)], ("train swapped pairs without an objective", "1")),
@@ -112,7 +108,7 @@ def test_hard_faults_are_found(audit, objective, rows, fault):
 
 def test_an_honest_set_of_each_objective_has_no_hard_fault(audit):
     assert hard_faults(audit([row(1, 0), row(2, 1, doc_b=2, **OTHER)], objective="nsp")) == []
-    assert hard_faults(audit([row(1, 0), row(2, 1, token_a=3, **OTHER)], objective="sop")) == []
+    assert hard_faults(audit([row(1, 0), row(2, 1, token_a=23, **OTHER)], objective="sop")) == []
     assert hard_faults(audit([row(1), row(2, **OTHER)], objective="none")) == []
 
 
@@ -178,11 +174,10 @@ def test_a_mask_rate_that_is_off_is_hard_where_the_setting_says_so(audit):
     assert hard_faults(audit([word], max_mask_rate_error=0.35)) == []
 
 
-def test_unknown_characters_are_carried_on(tmp_path, vocabulary_folder, entries):
-    schema = examples_schema(len(entries))
-    for name in ("train", "held_out"):
-        write_shards(tmp_path, name, schema, [pa.Table.from_pylist([], schema=schema)])
-    found = audit_examples(tmp_path, vocabulary_folder, unknown_characters=[["\u5733", 95]])
+def test_unknown_characters_are_carried_on(tmp_path, vocabulary_folder, write_examples):
+    tokenizer = WordPieceTokenizer.from_folder(vocabulary_folder)
+    write_examples(tmp_path, tokenizer.vocabulary_size, {"train": [], "held_out": []})
+    found = audit_examples(tmp_path, tokenizer, unknown_characters=[["\u5733", 95]])
     assert found["unknown_characters"] == [["\u5733", 95]]
 
 

@@ -14,13 +14,12 @@ from bert_core.config import ExamplesConfig
 from bert_core.errors import CorpusError, StoreError
 from bert_core.examples import pairs
 from bert_core.examples.pairs import build_examples
-from bert_core.store.shards import read_shards
 
 CLS, SEP = 2, 3
 
 
 @pytest.fixture(scope="session")
-def build(write_tokens, vocabulary_folder, tmp_path_factory):
+def build(write_tokens, vocabulary_folder, tmp_path_factory, read_examples):
     """Build examples of documents in a fresh folder; return (rows by set, counts, folder)."""
 
     def run(documents, seed=1, shards=1, **config):
@@ -31,7 +30,7 @@ def build(write_tokens, vocabulary_folder, tmp_path_factory):
         counts = build_examples(
             folder / "tokens", vocabulary_folder, ExamplesConfig(**config), seed, folder / "examples"
         )
-        rows = {name: read_shards(folder / "examples", name).to_pylist() for name in ("train", "held_out")}
+        rows = {name: read_examples(folder / "examples", name) for name in ("train", "held_out")}
         return rows, counts, folder / "examples"
 
     return run
@@ -66,7 +65,7 @@ GOLDEN_CORPUS = [
 
 GOLDEN_ROWS = [
     {
-        "example_id": 16896313800749726707,
+        "example_id": 16432251641754166668,
         "input_ids": [2, 10, 11, 12, 13, 14, 3, 15, 16, 17, 18, 3],
         "length_a": 5,
         "next_sentence_label": 0,
@@ -80,7 +79,7 @@ GOLDEN_ROWS = [
         "round": 0,
     },
     {
-        "example_id": 6374592539989012562,
+        "example_id": 13610253071183914070,
         "input_ids": [2, 30, 31, 3, 15, 16, 17, 18, 3],
         "length_a": 2,
         "next_sentence_label": 1,
@@ -94,7 +93,7 @@ GOLDEN_ROWS = [
         "round": 0,
     },
     {
-        "example_id": 7482889927295216642,
+        "example_id": 4441894961152032749,
         "input_ids": [2, 32, 33, 34, 3],
         "length_a": 3,
         "next_sentence_label": -100,
@@ -108,7 +107,7 @@ GOLDEN_ROWS = [
         "round": 0,
     },
     {
-        "example_id": 1214429176970844968,
+        "example_id": 15101309433697846625,
         "input_ids": [2, 50, 51, 52, 3],
         "length_a": 3,
         "next_sentence_label": -100,

@@ -13,7 +13,7 @@ from bert_core.report.collect import collect_run, group_of
 from bert_core.report.explore import document_places, readable, sample_examples
 from bert_core.report.outcomes import NUM_WRONG_ANSWERS, task_views
 from bert_core.report.view import Bar, Entity, Fact
-from bert_core.store.schemas import DOCUMENTS, examples_schema
+from bert_core.store.schemas import DOCUMENTS
 from bert_core.store.shards import write_shards
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"山高水长天地人和春秋"]
@@ -179,7 +179,7 @@ def test_tokens_are_joined_as_a_reader_would_write_them(tokens, expected):
 
 
 @pytest.fixture
-def real_examples(tmp_path: Path, make_manifest) -> dict:
+def real_examples(tmp_path: Path, make_manifest, write_examples) -> dict:
     """Two rounds of three examples, with vocabulary, documents and the training stage that reads them."""
     folders = {name: tmp_path / name for name in ("documents", "vocabulary", "examples", "pretrain")}
     for folder in folders.values():
@@ -188,7 +188,6 @@ def real_examples(tmp_path: Path, make_manifest) -> dict:
     (folders["vocabulary"] / "tokenizer_config.json").write_text('{"do_lower_case": true}', encoding="utf-8")
     rows = [
         {
-            "example_id": 10 + number,
             "input_ids": [2, *range(5, 10), 3, *range(10, 15), 3],
             "length_a": 5,
             "next_sentence_label": number % 2,
@@ -197,15 +196,13 @@ def real_examples(tmp_path: Path, make_manifest) -> dict:
             "entity_lengths": [],
             "doc_id_a": 7,
             "doc_id_b": 7 if number % 2 == 0 else 8,
-            "token_a": 0,
-            "token_b": 5,
+            "token_a": 10 * number,
+            "token_b": 10 * number + 5,
             "round": number // 3,
         }
         for number in range(6)
     ]
-    schema = examples_schema(len(VOCABULARY))
-    for name in ("train", "held_out"):
-        write_shards(folders["examples"], name, schema, [pa.Table.from_pylist(rows, schema)])
+    write_examples(folders["examples"], len(VOCABULARY), {"train": rows, "held_out": rows})
     document = {"doc_id": 7, "text": "山高水长", "file": "texts/a.txt", "line": 31, "byte_offset": 0, "repairs": []}
     table = pa.Table.from_pylist([document | {"encoding": "utf-8"}], DOCUMENTS)
     write_shards(folders["documents"], "documents", DOCUMENTS, [table])
@@ -240,7 +237,7 @@ def test_examples_are_traced_to_file_and_line(real_examples):
     assert document_places(real_examples, views) == {7: "texts/a.txt:31"}
     run = collect_run("a", "", [], real_examples)
     assert run.examples[0].origins == ("A: texts/a.txt:31, from token 0", "B: texts/a.txt:31, from token 5")
-    assert run.examples[1].origins[1] == "B: document 0000000000000008, from token 5"
+    assert run.examples[1].origins[1] == "B: document 0000000000000008, from token 15"
     assert [card.label for card in run.examples] == ["next", "random", "next"]
     assert [token.in_b for token in run.examples[0].tokens] == [False] * 7 + [True] * 5 + [False]
     assert run.examples[0].text == "山高水长天 地人和春秋"

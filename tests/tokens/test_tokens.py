@@ -79,6 +79,15 @@ def test_worked_documents(tmp_path, write_documents: Callable, vocabulary_folder
     }
 
 
+def test_words_and_entities_are_stored_only_where_they_say_more_than_the_tokens(
+    tmp_path, write_documents: Callable, vocabulary_folder
+):
+    documents = write_documents(["我爱北京。playing"])
+    counts, table = build(documents, vocabulary_folder, tmp_path / "out", segmenter="none")
+    assert table.column_names == ["doc_id", "input_ids", "sentence_lengths"]
+    assert (counts["words"], counts["entities"]) == (6, 0)
+
+
 def test_bytes_do_not_depend_on_the_size_of_chunks(tmp_path, write_documents: Callable, vocabulary_folder, monkeypatch):
     documents = write_documents([text * 3 for text in ("我爱北京。", "", "play ing.", "好！走吧！")] * 9)
     _, expected = build(documents, vocabulary_folder, tmp_path / "one")

@@ -10,7 +10,7 @@ import pytest
 
 from bert_core.corpus.tags import bio_tags
 from bert_core.randomness import key_of
-from bert_core.store.schemas import examples_schema, labelled_schema
+from bert_core.store.schemas import labelled_schema
 from bert_core.store.shards import write_shards
 from bert_core.tokens.vocabulary_files import SPECIAL_ENTRIES, write_vocabulary
 
@@ -114,34 +114,36 @@ PRETRAINING_ENTRIES = [*SPECIAL_ENTRIES, *(chr(0x4E00 + index) for index in rang
 
 
 @pytest.fixture(scope="session")
-def pretraining_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def pretraining_folders(
+    tmp_path_factory: pytest.TempPathFactory, write_examples: Callable[..., None]
+) -> tuple[Path, Path]:
     """An examples folder (60 train examples in 2 rounds, 12 held out) and its vocabulary folder."""
     examples, vocabulary = tmp_path_factory.mktemp("examples"), tmp_path_factory.mktemp("vocabulary")
     write_vocabulary(PRETRAINING_ENTRIES, True, vocabulary)
-    _write_examples(examples, 12)
+    write_examples(examples, len(PRETRAINING_ENTRIES), _example_sets(12))
     return examples, vocabulary
 
 
 @pytest.fixture(scope="session")
-def long_examples_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def long_examples_folder(tmp_path_factory: pytest.TempPathFactory, write_examples: Callable[..., None]) -> Path:
     """Examples like those of `pretraining_folders`, up to 48 tokens."""
     folder = tmp_path_factory.mktemp("long_examples")
-    _write_examples(folder, 23)
+    write_examples(folder, len(PRETRAINING_ENTRIES), _example_sets(23))
     return folder
 
 
-def _write_examples(folder: Path, longest_side: int) -> None:
-    """Write 60 train examples in 2 rounds and 12 held-out ones, each side shorter than `longest_side` tokens."""
+def _example_sets(longest_side: int) -> dict[str, list[dict]]:
+    """Return 60 train examples in 2 rounds and 12 held-out ones, each side shorter than `longest_side` tokens."""
+    sets: dict[str, list[dict]] = {}
     for name, num_rows, num_rounds in (("train", 60, 2), ("held_out", 12, 1)):
         generator = np.random.default_rng(num_rows)
-        rows: dict[str, list] = {field: [] for field in examples_schema(len(PRETRAINING_ENTRIES)).names}
+        sets[name] = []
         for row in range(num_rows):
             length_a, length_b = generator.integers(1, longest_side, 2)
             first = int(generator.integers(5, 40))  # the text counts upwards, so that there is something to learn
             tokens = [5 + (first + place) % 45 for place in range(length_a + length_b)]
             input_ids = [2, *tokens[:length_a], 3, *tokens[length_a:], 3]
             values = {
-                "example_id": int(key_of(name, row)),
                 "input_ids": input_ids,
                 "length_a": length_a,
                 "next_sentence_label": row % 3 - 1 if row % 3 else -100,
@@ -149,8 +151,10 @@ def _write_examples(folder: Path, longest_side: int) -> None:
                 "entity_starts": [],
                 "entity_lengths": [],
                 "round": row * num_rounds // num_rows,
+                "doc_id_a": num_rows,
+                "doc_id_b": num_rows,
+                "token_a": row,
+                "token_b": row,
             }
-            for field, column in rows.items():
-                column.append(values.get(field, 0))
-        schema = examples_schema(len(PRETRAINING_ENTRIES))
-        write_shards(folder, name, schema, [pa.table(rows, schema=schema)])
+            sets[name].append(values)
+    return sets
