@@ -51,8 +51,9 @@ def measure_rows(
     num_unknown, num_han, num_in_words = 0, 0, 0
     for row in range(contents.size):
         digest, begins = np.uint64(0), 1
-        for index in range(offsets[row], offsets[row + 1]):
-            token = tokens[index]
+        own = tokens[offsets[row] : offsets[row + 1]]
+        for index in range(own.size):
+            token = own[index]
             digest = (digest + np.uint64(token) + _ONE) * _FACTOR
             num_unknown += token == unk_id
             num_han += is_han[token]

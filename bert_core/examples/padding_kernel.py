@@ -37,14 +37,16 @@ def pad_examples(input_ids, masked_ids, is_target, offsets, length_a, width, pad
         start, length = offsets[row], offsets[row + 1] - offsets[row]
         first_b = min(length_a[row] + 2, length)
         ids, segments = ids_BS[row], segments_BS[row]
+        masked, true = masked_ids[start : start + length], input_ids[start : start + length]
+        target = is_target[start : start + length]
         for position in range(length):
-            ids[position] = masked_ids[start + position]
+            ids[position] = masked[position]
         ids[length:] = pad_id
         segments[:first_b] = 0
         segments[first_b:length] = 1
         segments[length:] = 0
         for position in range(length):  # written at every token, kept at targets: no branch to be guessed
-            places[num_targets] = row * width + position
-            true_ids[num_targets] = input_ids[start + position]
-            num_targets += is_target[start + position]
+            index = np.uint64(num_targets)  # unsigned: an index that cannot be negative is looked up faster
+            places[index], true_ids[index] = row * width + position, true[position]
+            num_targets += target[position]
     return ids_BS, segments_BS, places[:num_targets].copy(), true_ids[:num_targets].copy()

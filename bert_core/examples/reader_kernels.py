@@ -82,19 +82,21 @@ def gather(
 
         source = np.int64(int32_view[places[batch, _TOKEN_OFFSETS] + local])
         first_token, low = places[batch, _TOKENS] + source, offsets[target]
+        # slices: loops over them from 0 on are compiled without a look at negative indices, and to several at once
+        tokens, ids = token_view[first_token : first_token + length], input_ids[low : low + length]
+        starts = word_starts[low : low + length]
+        for token in range(length):
+            ids[token] = tokens[token]
         if places[batch, _WORD_BITS] == ABSENT:
             for token in range(length):
-                value = token_view[first_token + token]
-                input_ids[low + token] = value
-                word_starts[low + token] = 1 - continuation_entries[value]
-            word_starts[low + 1] = 1
-            word_starts[low + min(length_a[target] + 2, length - 1)] = 1
+                starts[token] = 1 - continuation_entries[tokens[token]]
+            starts[1] = 1
+            starts[min(length_a[target] + 2, length - 1)] = 1
         else:
             first_bit = 8 * places[batch, _WORD_BITS] + source
             for token in range(length):
-                bit = first_bit + token
-                input_ids[low + token] = token_view[first_token + token]
-                word_starts[low + token] = (uint8_view[bit >> 3] >> (bit & 7)) & 1
+                bit = np.uint64(first_bit + token)
+                starts[token] = (uint8_view[bit >> np.uint64(3)] >> (bit & np.uint64(7))) & 1
 
         if places[batch, _ENTITY_OFFSETS] == ABSENT:
             continue

@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -132,19 +133,23 @@ class Workspace:
             build = Build(aside)
             yield build
             shutil.rmtree(build.resume_folder, ignore_errors=True)
+            with ThreadPoolExecutor(1) as syncing:  # the disk writes while digests are computed
+                written = [path for path in aside.rglob("*") if path.is_file()]
+                synced = [syncing.submit(_sync, path) for path in written]
+                files = list_files(aside)
+                for one in synced:
+                    one.result()
             manifest = Manifest(
                 stage=stage,
                 fingerprint=fingerprint,
                 spec=spec,
-                files=list_files(aside),
+                files=files,
                 counts=build.counts,
                 parents=parents,
                 seconds=round(time.monotonic() - began, 3),
                 built_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 versions=_versions(),
             )
-            for entry in manifest.files:
-                _sync(aside / entry.name)
             write_synced(aside / MANIFEST_NAME, manifest.to_json())
             if target.exists():  # damaged, or this build was forced
                 shutil.rmtree(target)

@@ -52,18 +52,31 @@ def utf8_of(texts: Texts) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _utf8_of_rows(rows: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    # not pa.array(rows), which imports pandas
+    # not pa.array(rows), which imports pandas; joined first, because to encode each costs more than to tokenize it
     try:
-        encoded = [text.encode() for text in rows]
-    except UnicodeEncodeError as error:
-        before = error.object[max(0, error.start - 10) : error.start]
-        raise RequestError(
-            f"text {before!r}...: {error.object[error.start]!a} at character {error.start} is a lone surrogate, "
-            "expected Unicode text; decode it with errors='replace'"
-        ) from None
+        data = np.frombuffer("".join(rows).encode(), np.uint8)
+    except UnicodeEncodeError:
+        raise _surrogate_of(rows) from None
+    num_characters = np.fromiter(map(len, rows), np.int64, len(rows))
     offsets = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=offsets[1:])
-    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+    np.cumsum(num_characters, out=offsets[1:])
+    if offsets[-1] != len(data):
+        from bert_core.tokens.token_kernels import byte_offsets
+
+        byte_offsets(data, num_characters, offsets)
+    return data, offsets
+
+
+def _surrogate_of(rows: list[str]) -> RequestError:
+    """Name the first text that cannot be encoded."""
+    for text in rows:
+        for place, character in enumerate(text):
+            if "\ud800" <= character <= "\udfff":
+                return RequestError(
+                    f"text {text[max(0, place - 10) : place]!r}...: {character!a} at character {place} is a lone "
+                    "surrogate, expected Unicode text; decode it with errors='replace'"
+                )
+    raise AssertionError("all else can be encoded")
 
 
 def row_ranges(offsets: np.ndarray, num_parts: int, max_bytes: int) -> list[tuple[int, int]]:

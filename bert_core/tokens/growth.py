@@ -34,6 +34,7 @@ def new_entries(
         entries: of the vocabulary as it is.
         lowercase: whether letters are folded.
         growth: how many at most, and how frequent at least.
+        strip_accents: whether accents are stripped; None to do as `lowercase` says.
     """
     tokenizer = WordPieceTokenizer(entries, lowercase, strip_accents)
     counts = _count_words(texts, lowercase, strip_accents)

@@ -1,9 +1,26 @@
-"""The compiled loops of `tokens.py`: narrow ids, tokens of each sentence, and the characters behind unknown tokens."""
+"""The compiled loops of `tokens.py`: narrow ids, tokens of each sentence, characters behind unknown tokens, bytes."""
 
 import numpy as np
 from numba import njit
 
 _BLOCK = 64  # bytes whose characters are counted at once
+
+
+@njit(cache=True, nogil=True)
+def byte_offsets(data, num_characters, offsets):
+    """Fill `offsets` (num_rows + 1,) with the first byte of each row of UTF-8 and the end, given its characters."""
+    byte = 0
+    for row in range(num_characters.size):
+        left = num_characters[row]
+        while left > 0:  # as many characters have at least as many bytes, which are counted several at once
+            counted = 0
+            for value in data[byte : byte + left]:
+                counted += (value & 0xC0) != 0x80
+            byte += left
+            left -= counted
+        while byte < data.size and (data[byte] & 0xC0) == 0x80:
+            byte += 1
+        offsets[row + 1] = byte
 
 
 @njit(cache=True, nogil=True)
@@ -13,7 +30,7 @@ def narrow(ids, continuation_entries, unk_id, narrowed):
     for index in range(ids.size):
         token = ids[index]
         narrowed[index] = token
-        num_words += not continuation_entries[token]
+        num_words += not continuation_entries[np.uint32(token)]
         num_unknown += token == unk_id
     return num_words, num_unknown
 

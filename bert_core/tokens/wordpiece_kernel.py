@@ -22,6 +22,7 @@ from bert_core.tokens.wordpiece_tables import (
     VALUE,
 )
 
+_1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 _REPLACEMENT = 0xFFFD  # what bytes that are no UTF-8 count as; dropped from text
 
 
@@ -39,14 +40,15 @@ def _emit_word(symbols, places, length, last_place, trie, continuation_root, unk
         stop = first
         here = first
         while here < length:
-            symbol = symbols[here]
-            child = trie[node, BASE] + symbol
-            if symbol == 0 or trie[child, CHECK] != node:
+            symbol = symbols[np.uint64(here)]
+            child = trie[np.uint64(node), BASE] + symbol
+            if symbol == 0 or trie[np.uint64(child), CHECK] != node:
                 break
             node = child
             here += 1
-            if trie[node, VALUE] >= 0:
-                best = trie[node, VALUE]
+            value = trie[np.uint64(node), VALUE]
+            if value >= 0:
+                best = value
                 stop = here
         if best < 0:
             ids[begin], starts[begin], ends[begin] = unk_id, places[0], last_place + 1
@@ -104,24 +106,24 @@ def encode_rows(
         length = 0  # characters in the current word
         last_place = 0
         while byte < stop:
-            lead = np.int64(data[byte])
+            here = np.uint64(byte)  # unsigned: an index that cannot be negative is looked up faster
+            lead = np.int64(data[here])
             if lead < 0x80:
                 code_point = lead
                 byte += 1
             elif lead < 0xE0 and byte + 1 < stop:
-                code_point = ((lead & 0x1F) << 6) | (np.int64(data[byte + 1]) & 0x3F)
+                code_point = ((lead & 0x1F) << 6) | (np.int64(data[here + _1]) & 0x3F)
                 byte += 2
             elif lead < 0xF0 and byte + 2 < stop:
-                code_point = (
-                    ((lead & 0x0F) << 12) | ((np.int64(data[byte + 1]) & 0x3F) << 6) | (np.int64(data[byte + 2]) & 0x3F)
-                )
+                middle, last = np.int64(data[here + _1]) & 0x3F, np.int64(data[here + _2]) & 0x3F
+                code_point = ((lead & 0x0F) << 12) | (middle << 6) | last
                 byte += 3
             elif byte + 3 < stop:
                 code_point = (
                     ((lead & 0x07) << 18)
-                    | ((np.int64(data[byte + 1]) & 0x3F) << 12)
-                    | ((np.int64(data[byte + 2]) & 0x3F) << 6)
-                    | (np.int64(data[byte + 3]) & 0x3F)
+                    | ((np.int64(data[here + _1]) & 0x3F) << 12)
+                    | ((np.int64(data[here + _2]) & 0x3F) << 6)
+                    | (np.int64(data[here + _3]) & 0x3F)
                 )
                 byte += 4
                 if code_point > 0x10FFFF:
@@ -129,7 +131,13 @@ def encode_rows(
             else:
                 code_point = _REPLACEMENT
                 byte = stop
-            number = numbers[code_point]
+            number = numbers[np.uint64(code_point)]
+            if number >= 0 and length == 0:  # a token by itself, and no word to end: most of Chinese
+                free = np.uint64(at)
+                ids[free], starts[free], ends[free] = number, place, place + 1
+                at += 1
+                place += 1
+                continue
             item = 0
             last_item = 1
             if number <= FIRST_SEVERAL:
@@ -139,8 +147,8 @@ def encode_rows(
             while True:
                 if number <= FIRST_LETTER:
                     if length < MAX_WORD_CHARACTERS:
-                        symbols[length] = FIRST_LETTER - number
-                        places[length] = place
+                        letter = np.uint64(length)
+                        symbols[letter], places[letter] = FIRST_LETTER - number, place
                     length += 1
                     last_place = place
                 elif number != DROPPED:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bert_core.config import ExamplesConfig
 from bert_core.errors import CorpusError, StoreError
-from bert_core.examples import pairs
+from bert_core.examples import set_builder
 from bert_core.examples.pairs import build_examples
 
 CLS, SEP = 2, 3
@@ -376,8 +376,8 @@ def test_labels_are_balanced_in_every_round_and_shard_layout(build):
 
 
 def test_bytes_do_not_depend_on_the_number_of_threads(write_tokens, vocabulary_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(pairs, "_TOKENS_PER_PLAN", 200)
-    monkeypatch.setattr(pairs, "_ROWS_PER_TABLE", 3)
+    monkeypatch.setattr(set_builder, "TOKENS_PER_PLAN", 200)
+    monkeypatch.setattr(set_builder, "ROWS_PER_TABLE", 3)
     write_tokens(tmp_path, many_documents(60), shards=4)
     results = []
     for num_threads in (1, 2, 5):
@@ -391,8 +391,8 @@ def test_bytes_do_not_depend_on_the_number_of_threads(write_tokens, vocabulary_f
 
 def test_rows_do_not_depend_on_how_many_are_planned_at_once(build, monkeypatch):
     expected, counts, _ = build(many_documents(60), shards=3, max_tokens=32, pairing_rounds=2)
-    monkeypatch.setattr(pairs, "_TOKENS_PER_PLAN", 100)
-    monkeypatch.setattr(pairs, "_ROWS_PER_TABLE", 7)
+    monkeypatch.setattr(set_builder, "TOKENS_PER_PLAN", 100)
+    monkeypatch.setattr(set_builder, "ROWS_PER_TABLE", 7)
     found, found_counts, _ = build(many_documents(60), shards=3, max_tokens=32, pairing_rounds=2)
     assert (found, apart_from_disk(found_counts)) == (expected, apart_from_disk(counts))
 
