@@ -30,6 +30,8 @@ CHUNK_BYTES = 1 << 19
 """Text that one thread works on at once, bytes; a single longer document is a chunk of its own."""
 BYTES_FOR_PROCESSES = 32 << 20
 """Size of the documents shards from which segmentation is worth processes of its own, bytes."""
+SHARD_BYTES = 32 << 20
+"""Of tokens, bytes; pairs are built shard by shard, with two in memory while one gives way to the next."""
 NUM_UNKNOWN_CHARACTERS = 20
 """How many of the most frequent unknown characters the counts name."""
 
@@ -89,7 +91,7 @@ def build_tokens(
                 progress(counts["read"], num_documents, "documents")
 
     schema = tokens_schema(tokenizer.vocabulary_size, with_words=has_words, with_entities=has_entities)
-    write_shards(folder, "tokens", schema, tables())
+    write_shards(folder, "tokens", schema, tables(), shard_bytes=SHARD_BYTES)
     return {
         "documents": counts["documents"],
         "documents_without_tokens": counts["read"] - counts["documents"],

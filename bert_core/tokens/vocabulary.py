@@ -102,7 +102,7 @@ def build_vocabulary(
         "strip_accents": tokenizer.strip_accents,
         "size": len(entries),
         "new_entries": num_new,
-        "han_characters": sum(len(entry) == 1 and bool(is_han(np.array(ord(entry)))) for entry in entries),
+        "han_characters": int(is_han(np.array([ord(entry) for entry in entries if len(entry) == 1])).sum()),
         "documents": num_documents,
         "tokens": num_tokens,
         "unknown_tokens": num_unknown,
