@@ -23,8 +23,12 @@ def text_rows(texts: Texts) -> list[str]:
     return [text or "" for text in rows]
 
 
-def utf8_of(texts: Texts) -> list[tuple[np.ndarray, np.ndarray]]:
+def utf8_of(texts: Texts, *, may_end_in_nul: bool = False) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return texts as UTF-8, one pair for each chunk of a chunked column; Arrow's bytes are not copied.
+
+    Args:
+        texts: strings, one a row.
+        may_end_in_nul: rows may come with a NUL behind them, which is faster where the caller passes over it.
 
     Returns:
         Pairs of uint8 bytes and int64 (num_texts + 1,) offsets of the rows in them; the first need not be 0.
@@ -36,7 +40,7 @@ def utf8_of(texts: Texts) -> list[tuple[np.ndarray, np.ndarray]]:
     if isinstance(texts, pa.ChunkedArray):
         return [pair for chunk in column.chunks for pair in utf8_of(chunk)]
     if not isinstance(texts, pa.Array):
-        return [_utf8_of_rows(text_rows(texts))]
+        return [_utf8_of_rows(text_rows(texts), may_end_in_nul)]
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         column = column.cast(pa.large_string())
     if column.null_count:
@@ -51,9 +55,14 @@ def utf8_of(texts: Texts) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(data, offsets.astype(np.int64))]
 
 
-def _utf8_of_rows(rows: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _utf8_of_rows(rows: list[str], may_end_in_nul: bool) -> tuple[np.ndarray, np.ndarray]:
     # not pa.array(rows), which imports pandas; joined first, because to encode each costs more than to tokenize it
     try:
+        if may_end_in_nul:
+            data = np.frombuffer("\0".join([*rows, ""]).encode(), np.uint8)
+            ends = np.flatnonzero(data == 0) + 1
+            if len(ends) == len(rows):  # else a text holds one itself
+                return data, np.concatenate([np.zeros(1, np.int64), ends])
         data = np.frombuffer("".join(rows).encode(), np.uint8)
     except UnicodeEncodeError:
         raise _surrogate_of(rows) from None

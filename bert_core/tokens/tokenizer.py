@@ -118,7 +118,7 @@ class WordPieceTokenizer:
             RequestError: a string is no Unicode text (it holds a lone surrogate).
         """
         parts: list[tuple[np.ndarray, np.ndarray]] = []
-        for data, offsets in utf8_of(texts):
+        for data, offsets in utf8_of(texts, may_end_in_nul=True):  # which is dropped from text
             ranges = row_ranges(offsets, num_threads, _PART_BYTES)
             parts += [(data, offsets[first : stop + 1]) for first, stop in ranges]
         if num_threads > 1 and len(parts) > 1:

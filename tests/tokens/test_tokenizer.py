@@ -199,6 +199,14 @@ def test_no_texts_give_no_tokens(texts):
     assert tokenized.row_offsets.tolist() == [0]
 
 
+@pytest.mark.parametrize("folding", FOLDINGS)
+def test_nul_in_a_list_of_texts_is_dropped_as_in_a_column(folding: tuple[bool, bool]):
+    for texts in (["play", "", "\0", "pl\0ay\0", "我"], ["é\u302e\u302f", "", "play"]):
+        assert_same(TOKENIZERS[folding], ORACLES[folding], texts)
+        expected = TOKENIZERS[folding].encode(pa.array(texts))
+        assert rows(TOKENIZERS[folding].encode(texts)) == rows(expected)
+
+
 def test_null_counts_as_empty():
     tokenized = TOKENIZERS[LOWER].encode(pa.array(["a", None, "b"]))
     assert tokenized.row_offsets.tolist() == [0, 1, 1, 2]
