@@ -4,13 +4,14 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from bert_core.errors import RequestError
+from bert_core.examples.reader import ExampleSet
 from bert_core.stages.build import run_stage, transfer_job
 from bert_core.stages.line import Line, LineRequest, open_line
-from bert_core.store.shards import read_shard
 from flows.inspection import Look, print_stage
 from tasks.samples import sample_of, standing_outputs, step_sample
 
@@ -65,8 +66,6 @@ def test_a_training_is_told_its_own_stage_so_that_two_stages_have_two_orders(lin
 
 
 def test_a_step_of_another_round_is_of_its_epoch(line: Line) -> None:
-    from bert_core.examples.reader import ExampleSet
-
     rounds = ExampleSet.open(line.outputs_of("examples/pretrain")[0].folder, "train")
     per_epoch = -(-len(rounds.rows_of_round(0)) // 4)
     later = open_line(
@@ -84,8 +83,8 @@ def test_steps_of_both_phases_are_shown_with_their_examples(line: Line) -> None:
     for step, stage in ((2, "examples/pretrain"), (3, "examples/pretrain/long")):
         found = step_sample(two, "pretrain", step)
         assert (found.examples_stage, found.epoch) == (stage, 0)
-        shards = two.outputs_of(stage)[0].folder.glob("train-*.arrow")
-        ids = {each for path in shards for each in read_shard(path)["example_id"].to_pylist()}
+        train = ExampleSet.open(two.outputs_of(stage)[0].folder, "train")
+        ids = set(train.take(np.arange(train.num_examples)).example_ids.tolist())
         assert {view.example_id for view in found.views} <= ids
     assert sample_of(two, "examples/pretrain/long", name="train", first_row=0, num_rows=1, epochs=(0,))
 
