@@ -276,19 +276,23 @@ def test_the_deployments_of_the_operation_page_are_those_of_prefect_yaml() -> No
 
 
 def test_the_data_page_has_every_column_of_every_shard() -> None:
+    import pyarrow as pa
+
     from bert_core.store import schemas
 
     tables = re.findall(
         r"^\| column \| type \| what it holds \|\n\|---.*\n((?:\|.*\n)+)", text_of("docs/data.md"), re.M
     )
     described = [re.findall(r"^\| `(\w+)` \| ([^|]+) \|", table, re.M) for table in tables]
+    labelled, questions = schemas.labelled_schema(1000), schemas.questions_schema(1000)
     expected = [
         schemas.DOCUMENTS,
         schemas.tokens_schema(1000),
         schemas.examples_schema(1000),
         schemas.SOURCES,
         schemas.RECORDS,
-        schemas.labelled_schema(1000),
+        labelled,
+        pa.schema(list(questions)[len(labelled) :]),  # told as what is added to the one before
     ]
     assert [[column for column, _ in table] for table in described] == [schema.names for schema in expected]
     words = {"list<item: ": "list of ", "dictionary<values=string, indices=int32, ordered=0>": "string (dictionary)"}

@@ -43,6 +43,8 @@ def test_trained_vocabulary_holds_every_character_once_and_pieces_of_words(tmp_p
         "tokens": counts["tokens"],
         "unknown_tokens": 0,
         "unknown_share": 0.0,
+        "new_entries": 0,
+        "strip_accents": True,
     }
 
 
