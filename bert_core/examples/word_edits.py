@@ -40,6 +40,8 @@ class Words:
     ends: np.ndarray
     is_free: np.ndarray
     """False inside protected spans, bool."""
+    is_free_behind: np.ndarray
+    """False where the character behind a word is protected, bool."""
 
     @property
     def free(self) -> np.ndarray:
@@ -101,7 +103,7 @@ def find_words(rows: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]], 
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if not offsets[-1]:
         none = np.zeros(0, np.int64)
-        return [Words(none, none, none.astype(bool)) for _ in rows]
+        return [Words(none, none, none.astype(bool), none.astype(bool)) for _ in rows]
     code_points = code_points_of("".join(rows))
     different, inverse = np.unique(code_points, return_inverse=True)
     is_letter = np.array([chr(code_point).isalnum() for code_point in different.tolist()])[inverse]
@@ -124,7 +126,7 @@ def find_words(rows: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]], 
     starts, ends = starts[is_word], ends[is_word]
     first_words = np.searchsorted(starts, offsets)
     return [
-        Words(starts[a:b] - first, ends[a:b] - first, ~is_protected[starts[a:b]])
+        Words(starts[a:b] - first, ends[a:b] - first, ~is_protected[starts[a:b]], ~is_protected[ends[a:b]])
         for a, b, first in zip(first_words[:-1].tolist(), first_words[1:].tolist(), offsets.tolist(), strict=False)
     ]
 
@@ -178,7 +180,8 @@ def delete_words(text: str, words: Words, synonyms: Synonyms, share: float, key:
     for word in np.sort(free[order[:num_left_out]]).tolist():
         start, end = int(words.starts[word]), int(words.ends[word])
         follows_space = start == 0 or text[start - 1].isspace()
-        edits.append(Edit(start, end + (follows_space and text[end : end + 1].isspace()), ""))
+        takes_space = follows_space and words.is_free_behind[word] and text[end : end + 1].isspace()
+        edits.append(Edit(start, end + int(takes_space), ""))
     return edits
 
 

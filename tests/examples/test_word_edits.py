@@ -105,6 +105,17 @@ def test_a_left_out_word_takes_its_space_along():
     }
 
 
+def test_a_protected_space_behind_a_left_out_word_stays():
+    words = find_words(["I am here"], [[(1, 4)]], "none")[0]  # the span " am"
+    assert {
+        apply_edits("I am here", OPERATIONS["delete"]("I am here", words, SYNONYMS, 0.0, key_of(n))).text
+        for n in range(9)
+    } == {
+        " am here",
+        "I am ",
+    }
+
+
 PIECES = st.sampled_from(["我们", "喜欢", "老师", "很好", "good", "bad", "北京", "的", ",", "。", " ", "3", "\n"])
 
 
